@@ -1,0 +1,184 @@
+"""Corruptions of the input that a denoising autoencoder learns to undo."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+
+class Corruption(ABC):
+    """A random map of the inputs."""
+
+    @abstractmethod
+    def corrupt(self, X, rng):
+        """Return a corrupted copy of X, in X's dtype.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+
+        rng : numpy.random.Generator
+            The only source of randomness.
+        """
+
+
+@dataclass(frozen=True)
+class Masking(Corruption):
+    """Sets a share of the entries to zero: P(x~_ij = 0) = level, each entry on its own.
+
+    Parameters
+    ----------
+    level : float in [0, 1], default=0.25
+        Share of the entries.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
+    denoising autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import Masking
+    >>> Masking(1.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
+    array([[0., 0., 0.]])
+    """
+
+    level: float = 0.25
+
+    def __post_init__(self):
+        _check_level(self, 0, 1)
+
+    def corrupt(self, X, rng):
+        kept = rng.random(X.shape, dtype=X.dtype) >= self.level
+        return np.where(kept, X, X.dtype.type(0))
+
+
+@dataclass(frozen=True)
+class Gaussian(Corruption):
+    """Adds Gaussian noise: x~_ij = x_ij + level * N(0, 1).
+
+    Parameters
+    ----------
+    level : float, at least 0, default=0.25
+        Standard deviation of the noise, in the unit of X.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import Gaussian
+    >>> Gaussian(0.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
+    array([[1., 1., 1.]])
+    """
+
+    level: float = 0.25
+
+    def __post_init__(self):
+        _check_level(self, 0, inf)
+
+    def corrupt(self, X, rng):
+        noise = rng.standard_normal(X.shape, dtype=X.dtype)
+        noise *= self.level
+        noise += X
+        return noise
+
+
+@dataclass(frozen=True)
+class SaltAndPepper(Corruption):
+    """Sets a share of the entries to their column's minimum or maximum, evenly.
+
+    Parameters
+    ----------
+    level : float in [0, 1], default=0.25
+        Share of the entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import SaltAndPepper
+    >>> SaltAndPepper(0.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
+    array([[1., 1., 1.]])
+    """
+
+    level: float = 0.25
+
+    def __post_init__(self):
+        _check_level(self, 0, 1)
+
+    def corrupt(self, X, rng):
+        draw = rng.random(X.shape, dtype=X.dtype)
+        extreme = np.where(draw < self.level / 2, X.min(axis=0), X.max(axis=0))
+        return np.where(draw < self.level, extreme, X)
+
+
+@dataclass(frozen=True)
+class Blur(Corruption):
+    """Blurs every row, an image, with a Gaussian kernel; the border repeats the outermost pixels.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        (height, width), or (height, width, channels); channels are blurred each on its own.
+
+    sigma : float, at least 0, default=1.0
+        Standard deviation of the kernel, in pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import Blur
+    >>> Blur((2, 2)).corrupt(np.ones((1, 4)), np.random.default_rng(0)).round(6)
+    array([[1., 1., 1., 1.]])
+    """
+
+    image_shape: tuple
+    sigma: float = 1.0
+
+    def __post_init__(self):
+        if len(self.image_shape) not in (2, 3) or any(int(side) != side or side < 1 for side in self.image_shape):
+            raise ValueError(
+                "Blur: image_shape must be (height, width) or (height, width, channels), integers of at least 1, "
+                f"got {self.image_shape!r}."
+            )
+        _check_level(self, 0, inf, "sigma")
+
+    def corrupt(self, X, rng):
+        if np.prod(self.image_shape) != X.shape[1]:
+            raise ValueError(
+                f"Blur: image_shape={self.image_shape!r} has {np.prod(self.image_shape)} pixels, "
+                f"but X has {X.shape[1]} features."
+            )
+        images = X.reshape(-1, *self.image_shape)
+        sigmas = (0, self.sigma, self.sigma, 0)[: images.ndim]
+        return gaussian_filter(images, sigmas, mode="nearest").reshape(X.shape)
+
+
+# The corruptions that one number, their level, describes.
+CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": SaltAndPepper}
+
+
+def corrupted(corruption, X, rng):
+    """Return a draw of a Corruption or of any callable(X, rng), checked; X itself cannot be written to."""
+    view = X.view()
+    view.flags.writeable = False
+    draw = corruption.corrupt if isinstance(corruption, Corruption) else corruption
+    result = np.asarray(draw(view, rng))
+    if result.shape != X.shape:
+        raise ValueError(
+            f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."
+        )
+    result = result.astype(X.dtype, copy=False)
+    if not np.isfinite(result).all():
+        raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
+    return result
+
+
+def _check_level(corruption, low, high, name="level"):
+    value = getattr(corruption, name)
+    if isinstance(value, bool) or not low <= value <= high or value == inf:
+        bracket = ")" if high == inf else "]"
+        raise ValueError(
+            f"{type(corruption).__name__}: {name} must be a float in [{low}, {high}{bracket}, got {value!r}."
+        )

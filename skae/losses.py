@@ -1,0 +1,186 @@
+"""Reconstruction losses: minus the log-likelihood of the input given the decoder's raw output.
+
+The recipe for a further type of input: choose its distribution given the mean, tie the mean to the raw
+output by a link, and take minus the logarithm.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import kl_div, rel_entr
+
+from skae.activations import ACTIVATIONS, Activation
+
+# Scalers overshoot the ends of their range by rounding.
+_RANGE_TOLERANCE = 1e-6
+
+
+class Exponential(Activation):
+    """g(z) = exp(z), the Poisson loss's link."""
+
+    bounds = (0.0, np.inf)
+
+    def forward(self, Z):
+        return np.exp(Z, out=Z)
+
+    def derivative(self, A):
+        return np.array(A)
+
+    def second_derivative(self, A):
+        return np.array(A)
+
+    def inverse(self, A):
+        return np.log(np.maximum(A, 1e-6))
+
+
+_EXPONENTIAL = Exponential()
+
+
+class Loss(ABC):
+    """A loss l(x, x^) of one row, summed over its features, where x^ = link(raw).
+
+    Attributes
+    ----------
+    link : Activation
+        From the decoder's raw output to the reconstruction.
+
+    links : tuple of str
+        Names of the activations that may be the link, besides the canonical one.
+    """
+
+    link: Activation
+    links: ClassVar[tuple] = ()
+
+    @abstractmethod
+    def loss_gradient(self, target, raw, gradient_out):
+        """Return the rows' losses, (n_rows,), and write dl/draw, (n_rows, n_features), into `gradient_out`.
+
+        `raw` may be overwritten; `gradient_out` shares memory with neither argument.
+        """
+
+    @abstractmethod
+    def entries(self, target, raw):
+        """Return the loss entry by entry, (n_rows, n_features)."""
+
+    @abstractmethod
+    def divergence(self, target, mean):
+        """Return l(x, mean) - l(x, x) entry by entry: how far a constant reconstruction is from a perfect one."""
+
+    def check_targets(self, X):  # noqa: B027 - most losses take any finite input
+        """Raise ValueError if X holds values that the loss is not defined for."""
+
+
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """l = 1/2 sum_k (x^_k - x_k)^2: a Gaussian input with identity covariance.
+
+    Parameters
+    ----------
+    link : Activation, default=Identity()
+        Any activation.
+    """
+
+    link: Activation = ACTIVATIONS["identity"]
+    links: ClassVar[tuple] = tuple(ACTIVATIONS)
+
+    def loss_gradient(self, target, raw, gradient_out):
+        output = self.link.forward(raw)
+        np.subtract(output, target, out=gradient_out)
+        losses = 0.5 * np.einsum("ij,ij->i", gradient_out, gradient_out)
+        self.link.backward(output, gradient_out)
+        return losses
+
+    def entries(self, target, raw):
+        residual = self.link.forward(raw.copy())
+        residual -= target
+        residual *= residual
+        residual *= 0.5
+        return residual
+
+    def divergence(self, target, mean):
+        return 0.5 * (target - mean) ** 2
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """l = -sum_k [x_k log x^_k + (1 - x_k) log(1 - x^_k)]: a Bernoulli input, or one between 0 and 1.
+
+    Computed from the raw output a as max(a, 0) - a x + log(1 + exp(-abs(a))), whose gradient is logistic(a) - x.
+    """
+
+    link: Activation = ACTIVATIONS["logistic"]
+    links: ClassVar[tuple] = ("logistic",)
+
+    def loss_gradient(self, target, raw, gradient_out):
+        scratch = gradient_out
+        np.abs(raw, out=scratch)
+        np.negative(scratch, out=scratch)
+        np.exp(scratch, out=scratch)
+        losses = np.log1p(scratch, out=scratch).sum(axis=1)
+        losses += np.maximum(raw, 0, out=scratch).sum(axis=1)
+        losses -= np.einsum("ij,ij->i", raw, target)
+        gradient_out[...] = raw
+        self.link.forward(gradient_out)
+        gradient_out -= target
+        return losses
+
+    def entries(self, target, raw):
+        return np.maximum(raw, 0) - raw * target + np.log1p(np.exp(-np.abs(raw)))
+
+    def divergence(self, target, mean):
+        target = np.clip(target, 0, 1)
+        return rel_entr(target, mean) + rel_entr(1 - target, 1 - mean)
+
+    def check_targets(self, X):
+        low, high = X.min(), X.max()
+        if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+            raise ValueError(
+                f"loss='cross_entropy' needs values in [0, 1], but X ranges from {low:.6g} to {high:.6g}. "
+                "Scale X (MinMaxScaler(clip=True)), or choose loss='squared_error'."
+            )
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """l = sum_k [x^_k - x_k log x^_k]: counts; with x^ = exp(a) this is exp(a) - x a, whose gradient is exp(a) - x."""
+
+    link: Activation = _EXPONENTIAL
+
+    def loss_gradient(self, target, raw, gradient_out):
+        np.exp(raw, out=gradient_out)
+        losses = gradient_out.sum(axis=1)
+        losses -= np.einsum("ij,ij->i", raw, target)
+        gradient_out -= target
+        return losses
+
+    def entries(self, target, raw):
+        return np.exp(raw) - target * raw
+
+    def divergence(self, target, mean):
+        return kl_div(target, mean)
+
+    def check_targets(self, X):
+        low = X.min()
+        if low < 0:
+            raise ValueError(
+                f"loss='poisson' needs values of at least 0, but X has {low:.6g}. "
+                "Choose loss='squared_error' for data that is not counts."
+            )
+
+
+LOSSES = {"squared_error": SquaredError, "cross_entropy": CrossEntropy, "poisson": Poisson}
+
+
+def make_loss(name, output_activation="auto"):
+    """Return the loss of that name; "auto" is its canonical link, any other link must be among its `links`."""
+    loss = LOSSES[name]
+    if output_activation == "auto":
+        return loss()
+    if output_activation not in loss.links:
+        allowed = ", ".join(repr(link) for link in ("auto", *loss.links))
+        raise ValueError(
+            f"output_activation={output_activation!r} does not go with loss={name!r}, which works with {allowed}."
+        )
+    return loss(ACTIVATIONS[output_activation])
