@@ -1,0 +1,152 @@
+"""Feed-forward networks: the forward trace, the backward accumulation, and the encoder's Jacobian."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from skae.activations import ACTIVATIONS, Activation
+from skae.losses import Loss
+
+# Entries of the widest layer in one block of rows: its temporaries stay in cache.
+_BLOCK_ENTRIES = 2**18
+
+
+def block_rows(widths):
+    """Return how many rows of a network of these widths to work on at a time."""
+    return max(16, _BLOCK_ENTRIES // max(widths))
+
+
+class Layer(NamedTuple):
+    """A' = g(A W + b), with W of shape (fan_in, fan_out)."""
+
+    weight: np.ndarray
+    intercept: np.ndarray
+    activation: Activation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An autoencoder without its parameters.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Of the encoder: n_features, hidden layers, n_components. The decoder mirrors them.
+
+    hidden : Activation
+        Of the hidden layers of encoder and decoder.
+
+    code : Activation
+        Of the code layer.
+
+    loss : Loss
+        The reconstruction loss, whose link ends the decoder.
+
+    tied : bool
+        Whether the decoder's weights are the encoder's, transposed.
+    """
+
+    widths: tuple
+    hidden: Activation
+    code: Activation
+    loss: Loss
+    tied: bool
+
+    @property
+    def depth(self):
+        """Number of layers of the encoder, which the decoder has too."""
+        return len(self.widths) - 1
+
+    @property
+    def layer_widths(self):
+        """The widths along encoder and decoder, from the input to the reconstruction."""
+        return self.widths + self.widths[-2::-1]
+
+    @property
+    def activations(self):
+        """One activation a layer, encoder then decoder; the last layer's output is raw, its link is the loss's."""
+        hidden = [self.hidden] * (self.depth - 1)
+        return [*hidden, self.code, *hidden, ACTIVATIONS["identity"]]
+
+    def layers(self, weights, intercepts):
+        """Return the layers with these parameters."""
+        return [Layer(*parts) for parts in zip(weights, intercepts, self.activations, strict=True)]
+
+
+def forward(layers, inputs, outputs):
+    """Write each layer's output, (n_rows, fan_out), into `outputs`."""
+    for layer, A in zip(layers, outputs, strict=True):
+        np.matmul(inputs, layer.weight, out=A)
+        A += layer.intercept
+        layer.activation.forward(A)
+        inputs = A
+
+
+def trace(layers, inputs):
+    """Return every layer's output for these inputs, in new arrays."""
+    dtype = np.result_type(inputs, layers[0].weight)
+    outputs = [np.empty((len(inputs), layer.weight.shape[1]), dtype) for layer in layers]
+    forward(layers, inputs, outputs)
+    return outputs
+
+
+def output(layers, inputs):
+    """Return the last layer's output, (n_rows, fan_out), for these inputs."""
+    return trace(layers, inputs)[-1]
+
+
+def backward(layers, inputs, outputs, deltas, weight_gradients, intercept_gradients):
+    """Add one block's gradients to the buffers, from the last layer to the first.
+
+    Parameters
+    ----------
+    layers, inputs, outputs
+        As in `forward`.
+
+    deltas : list of ndarray of shape (n_rows, fan_out)
+        The gradients of the pre-activations: complete for the last layer; for the others what acts on them
+        directly, on top of what comes down from the layer above.
+
+    weight_gradients, intercept_gradients : list of ndarray
+        Shaped like the layers' weights and intercepts.
+    """
+    for index in reversed(range(len(layers))):
+        delta = deltas[index]
+        below = outputs[index - 1] if index else inputs
+        weight_gradients[index] += below.T @ delta
+        intercept_gradients[index] += delta.sum(axis=0)
+        if index:
+            down = delta @ layers[index].weight.T
+            layers[index - 1].activation.backward(below, down)
+            deltas[index - 1] += down
+
+
+def sensitivities(layers, slopes):
+    """Return, for each layer and row, the derivative of the last layer's output in that layer's input.
+
+    Parameters
+    ----------
+    layers : list of Layer
+
+    slopes : list of ndarray of shape (n_rows, fan_out)
+        The derivatives of the layers' activations.
+
+    Returns
+    -------
+    list of ndarray of shape (n_rows, last fan_out, fan_in)
+        The first one is the Jacobian of the whole stack.
+    """
+    U = slopes[-1][:, :, None] * layers[-1].weight.T
+    chain = [U]
+    for layer, s in zip(layers[-2::-1], slopes[-2::-1], strict=True):
+        U = (U * s[:, None, :]) @ layer.weight.T
+        chain.insert(0, U)
+    return chain
+
+
+def jacobian(layers, inputs):
+    """Return the derivative of the last layer's output in the inputs, (n_rows, last fan_out, n_features)."""
+    outputs = trace(layers, inputs)
+    slopes = [layer.activation.derivative(A) for layer, A in zip(layers, outputs, strict=True)]
+    return sensitivities(layers, slopes)[0]

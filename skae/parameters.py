@@ -1,0 +1,124 @@
+"""Where the parameters sit in one flat vector, where they start, and the variables the solver sees instead."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Parameters(NamedTuple):
+    """Weights and intercepts, one a layer, where the first layer is Z = (X - offset) W + b.
+
+    The offset keeps the digits that an intercept far larger than the pre-activations would lose.
+    """
+
+    weights: list
+    intercepts: list
+    offset: np.ndarray
+
+    def about(self, offset):
+        """Return the same function with another offset."""
+        moved = self.intercepts[0] + (offset - self.offset) @ self.weights[0]
+        return Parameters(self.weights, [moved, *self.intercepts[1:]], offset)
+
+
+class Layout:
+    """Weights and intercepts of an architecture as views of one flat vector.
+
+    The views of a tied decoder's weights are the encoder's, transposed, so that reading, writing and
+    accumulating into them needs no case of its own.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    """
+
+    def __init__(self, architecture):
+        widths = architecture.layer_widths
+        shapes = list(pairwise(widths))
+        self._tied = architecture.tied
+        self._weight_shapes = shapes[: architecture.depth] if self._tied else shapes
+        self._intercept_shapes = [(fan_out,) for _, fan_out in shapes]
+        self.size = sum(int(np.prod(shape)) for shape in self._weight_shapes + self._intercept_shapes)
+
+    def views(self, flat):
+        """Return the lists of weights and of intercepts, one an encoder or decoder layer."""
+        parts, start = [], 0
+        for shape in self._weight_shapes + self._intercept_shapes:
+            stop = start + int(np.prod(shape))
+            parts.append(flat[start:stop].reshape(shape))
+            start = stop
+        weights, intercepts = parts[: len(self._weight_shapes)], parts[len(self._weight_shapes) :]
+        if self._tied:
+            weights += [W.T for W in reversed(weights)]
+        return weights, intercepts
+
+    def distinct(self, weights):
+        """Return the weights without the tied ones."""
+        return weights[: len(self._weight_shapes)]
+
+
+def glorot(weights, rng):
+    """Fill the weights from Glorot and Bengio's uniform range, the variance that suits inputs of unit variance."""
+    for W in weights:
+        bound = np.sqrt(6 / sum(W.shape))
+        W[...] = rng.uniform(-bound, bound, W.shape)
+
+
+class CentredVariables:
+    """The linear change of variables in which the solver works: theta instead of the parameters.
+
+    W = scale * theta_W and b = unit * theta_b - offset W. In these variables every layer sees inputs that are
+    about centred and of unit size, whatever the unit of X and the level of the activations; the objective stays
+    the one of the parameters, only better conditioned. See section "solvers" of the documentation.
+
+    Parameters
+    ----------
+    layout : Layout
+
+    scales : list of float
+        One a layer, of its weights.
+
+    units : list of float
+        One a layer, of its intercepts.
+
+    offsets : list of ndarray of shape (fan_in,) or None
+        One a layer; None where the inputs are centred already.
+    """
+
+    def __init__(self, layout, scales, units, offsets):
+        self.units = units
+        self._layout = layout
+        self._offsets = offsets
+        self._factors = np.empty(layout.size)
+        weights, intercepts = layout.views(self._factors)
+        # From the last layer back, so that a tied matrix has the scale of its encoder layer.
+        for W, scale in reversed(list(zip(weights, scales, strict=True))):
+            W[...] = scale
+        for b, unit in zip(intercepts, units, strict=True):
+            b[...] = unit
+
+    def to_parameters(self, theta, out):
+        """Write the parameters of theta into the flat vector `out`."""
+        np.multiply(theta, self._factors, out=out)
+        for W, b, offset in self._moved_layers(out):
+            b -= offset @ W
+
+    def from_parameters(self, parameters):
+        """Return the theta of a flat vector of parameters."""
+        theta = parameters.copy()
+        for W, b, offset in self._moved_layers(theta):
+            b += offset @ W
+        theta /= self._factors
+        return theta
+
+    def pull_back(self, gradient):
+        """Turn the gradient for the parameters into the one for theta, in place."""
+        for dW, db, offset in self._moved_layers(gradient):
+            dW -= np.outer(offset, db)
+        gradient *= self._factors
+
+    def _moved_layers(self, flat):
+        for W, b, offset in zip(*self._layout.views(flat), self._offsets, strict=True):
+            if offset is not None:
+                yield W, b, offset

@@ -1,0 +1,267 @@
+"""The objective: its value against the formulas written out, its gradient against finite differences."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from skae.activations import ACTIVATIONS
+from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper, corrupted
+from skae.losses import LOSSES, make_loss
+from skae.moments import column_means
+from skae.network import Architecture
+from skae.objective import Objective
+from skae.parameters import Layout
+from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.training import centred_variables
+
+N_SAMPLES, WIDTHS = 7, (6, 4, 5, 3)
+LINKS = [(loss, link) for loss in LOSSES for link in (LOSSES[loss].links or ("auto",))]
+PENALTY_SETS = {
+    "none": (),
+    "weight_decay": (WeightDecay(0.3),),
+    "kl_sparsity": (KLSparsity(0.7, 0.2),),
+    "l1_sparsity": (L1Sparsity(0.4),),
+    "contraction": (Contraction(0.6),),
+    "all": (WeightDecay(0.2), WeightDecay(0.1), KLSparsity(0.5, 0.1), L1Sparsity(0.3), Contraction(0.2)),
+}
+CORRUPTIONS = {
+    "clean": None,
+    "masking": Masking(0.3),
+    "gaussian": Gaussian(0.2),
+    "salt_and_pepper": SaltAndPepper(0.4),
+    "blur": Blur((2, 3), sigma=0.7),
+    "callable": lambda X, rng: X + rng.uniform(size=X.shape),
+}
+
+
+def make_architecture(activation="logistic", loss="squared_error", link="auto", depth=1, tied=False):
+    g = ACTIVATIONS[activation]
+    return Architecture((*WIDTHS[:depth], WIDTHS[-1]), g, g, make_loss(loss, link), tied)
+
+
+def make_objective(architecture, penalties=(), corruption=None, weights=None, dtype=np.float64, **options):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(N_SAMPLES, WIDTHS[0])).astype(dtype)
+    draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
+    weights = np.ones(N_SAMPLES) if weights is None else weights
+    variables = centred_variables(Layout(architecture), architecture, scale=0.6)
+    offset = column_means(draws, weights)
+    return Objective(architecture, penalties, variables, draws, X, weights, offset, reference=1.0, **options)
+
+
+def allowed(penalties, architecture):
+    bounded = np.isfinite(architecture.code.bounds).all()
+    return tuple(p for p in penalties if bounded or not isinstance(p, KLSparsity))
+
+
+def random_theta(objective, seed=1):
+    return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
+
+
+# The formulas of the model once more, written for complex numbers, so that the encoder's Jacobian is a complex step.
+
+FUNCTIONS = {
+    "identity": lambda z: z,
+    "logistic": lambda z: 1 / (1 + np.exp(-z)),
+    "tanh": np.tanh,
+    "relu": lambda z: np.where(z.real > 0, z, 0),
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+}
+
+
+def plain_value(objective, architecture, activation, loss, link, penalties, theta):
+    flat = np.empty(objective.size)
+    objective._variables.to_parameters(theta, out=flat)
+    weights, intercepts = Layout(architecture).views(flat)
+    g, depth = FUNCTIONS[activation], architecture.depth
+    X, sample_weight = objective._targets, objective._shares * len(objective._draws)
+
+    def encode(x):
+        for W, b in zip(weights[:depth], intercepts[:depth], strict=True):
+            x = g(x @ W + b)
+        return x
+
+    def row_loss(x, target):
+        h = encode(x)
+        for W, b in zip(weights[depth:-1], intercepts[depth:-1], strict=True):
+            h = g(h @ W + b)
+        a = h @ weights[-1] + intercepts[-1]
+        if loss == "cross_entropy":
+            p = 1 / (1 + np.exp(-a))
+            return -np.sum(target * np.log(p) + (1 - target) * np.log(1 - p))
+        if loss == "poisson":
+            return np.sum(np.exp(a) - target * a)
+        return 0.5 * np.sum((FUNCTIONS["identity" if link == "auto" else link](a) - target) ** 2)
+
+    def mean_over_rows(function):
+        draws = [draw - objective._offset for draw in objective._draws]
+        rows = [(w, x, t) for draw in draws for w, x, t in zip(sample_weight, draw, X, strict=True)]
+        return sum(w * function(x, t) for w, x, t in rows) / len(draws)
+
+    def squared_jacobian_norm(x, _):
+        steps = x + 1e-20j * np.eye(len(x))
+        return np.sum((encode(steps).imag / 1e-20) ** 2)
+
+    value = mean_over_rows(row_loss)
+    for penalty in penalties:
+        if isinstance(penalty, WeightDecay):
+            value += penalty.weight / 2 * sum(np.sum(W**2) for W in (weights[:depth] if architecture.tied else weights))
+        elif isinstance(penalty, L1Sparsity):
+            value += penalty.weight * mean_over_rows(lambda x, _: np.sum(np.abs(encode(x))))
+        elif isinstance(penalty, Contraction):
+            value += penalty.weight * mean_over_rows(squared_jacobian_norm)
+        else:
+            r, rho = mean_over_rows(lambda x, _: encode(x)), penalty.target
+            r = (r + 1) / 2 if activation == "tanh" else r
+            divergence = np.sum(rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / (1 - r)))
+            value += penalty.weight * divergence
+    return value
+
+
+def assert_gradient(objective, theta):
+    """Compare with central differences along random directions: a wrong entry shows in all of them."""
+    _, gradient = objective(theta)
+    for direction in np.random.default_rng(2).standard_normal((2, len(theta))):
+        step = 1e-6 * direction
+        numeric = (objective(theta + step)[0] - objective(theta - step)[0]) / 2e-6
+        np.testing.assert_allclose(gradient @ direction, numeric, rtol=2e-6, atol=2e-7)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize(("loss", "link"), LINKS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_over_the_whole_grid(activation, loss, link, depth, tied):
+    architecture = make_architecture(activation, loss, link, depth, tied)
+    uneven = np.linspace(0.5, 2, N_SAMPLES)
+    for penalties, corruption, weights, block_size in product(
+        PENALTY_SETS.values(), CORRUPTIONS.values(), (None, uneven), (None, 3)
+    ):
+        objective = make_objective(
+            architecture, allowed(penalties, architecture), corruption, weights, block_size=block_size
+        )
+        assert_gradient(objective, random_theta(objective))
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize(("loss", "link"), LINKS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_value_is_that_of_the_formulas(activation, loss, link, depth, tied):
+    architecture = make_architecture(activation, loss, link, depth, tied)
+    for name, corruption in product(PENALTY_SETS, (None, Masking(0.3))):
+        penalties = allowed(PENALTY_SETS[name], architecture)
+        objective = make_objective(architecture, penalties, corruption, np.linspace(0.5, 2, N_SAMPLES), block_size=4)
+        theta = random_theta(objective)
+        expected = plain_value(objective, architecture, activation, loss, link, penalties, theta)
+        np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-10, err_msg=name)
+
+
+def test_every_registered_penalty_is_in_the_grid():
+    assert set(PENALTIES) | {"none", "all"} == set(PENALTY_SETS)
+    assert {type(p) for p in PENALTY_SETS["all"]} == set(PENALTIES.values())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_block_size_does_not_matter(depth, dtype):
+    architecture = make_architecture("tanh", depth=depth, tied=True)
+    objectives = [
+        make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), dtype=dtype, block_size=size)
+        for size in (None, 1, 2, 3, 7)
+    ]
+    theta = random_theta(objectives[0])
+    value, gradient = objectives[0](theta)
+    tolerance = 20 * np.finfo(dtype).eps
+    for objective in objectives[1:]:
+        other_value, other_gradient = objective(theta)
+        np.testing.assert_allclose(other_value, value, rtol=tolerance)
+        np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+
+
+def test_contraction_takes_many_rows_in_chunks(monkeypatch):
+    architecture = make_architecture("tanh", depth=3)
+    objective = make_objective(architecture, (Contraction(1.0),))
+    theta = random_theta(objective)
+    value, gradient = objective(theta)
+    monkeypatch.setattr("skae.penalties._CHUNK_ENTRIES", 1)
+    other_value, other_gradient = objective(theta)
+    np.testing.assert_allclose(other_value, value, rtol=1e-13)
+    np.testing.assert_allclose(other_gradient, gradient, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("corruption", [None, Gaussian(0.1)], ids=["clean", "gaussian"])
+def test_an_evaluation_leaves_its_inputs_unchanged(corruption):
+    objective = make_objective(make_architecture("relu", depth=2), PENALTY_SETS["none"], corruption)
+    theta = random_theta(objective)
+    arrays = [theta, objective._targets, *objective._draws, objective._shares, objective._offset]
+    copies = [array.copy() for array in arrays]
+    first = objective(theta)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    objective(random_theta(objective, seed=5))
+    again = objective(theta)
+    assert first[0] == again[0]
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_float32_agrees_with_float64(activation):
+    architecture = make_architecture(activation, depth=2)
+    double = make_objective(architecture, PENALTY_SETS["all"])
+    single = make_objective(architecture, PENALTY_SETS["all"], dtype=np.float32)
+    theta = random_theta(double)
+    (value, gradient), (value_32, gradient_32) = double(theta), single(theta)
+    assert isinstance(value_32, float)
+    assert gradient_32.dtype == np.float64
+    np.testing.assert_allclose(value_32, value, rtol=1e-5)
+    np.testing.assert_allclose(gradient_32, gradient, rtol=1e-3, atol=1e-5 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("loss", "link"), LINKS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_saturated_units_give_finite_values(activation, loss, link, dtype):
+    architecture = make_architecture(activation, loss, link, depth=2)
+    objective = make_objective(architecture, allowed(PENALTY_SETS["all"], architecture), dtype=dtype)
+    value, gradient = objective(1e3 * random_theta(objective))
+    overflows = loss == "poisson" or (dtype == np.float32 and activation in ("identity", "relu", "softplus"))
+    if not overflows:
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+def repeated_and_weighted(penalties, architecture):
+    """The same problem with integer weights, and with rows repeated."""
+    rng = np.random.default_rng(3)
+    X, counts = rng.uniform(size=(5, WIDTHS[0])), np.array([1, 3, 2, 1, 2])
+    variables = centred_variables(Layout(architecture), architecture, scale=0.6)
+    rows = np.repeat(X, counts, axis=0)
+    offset = rows.mean(axis=0)
+    return [
+        Objective(architecture, penalties, variables, [data], data, weights, offset, 1.0)
+        for data, weights in ((X, counts.astype(float)), (rows, np.ones(len(rows))))
+    ]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_integer_weights_repeat_rows(loss):
+    architecture = make_architecture("logistic", loss, depth=2)
+    weighted, repeated = repeated_and_weighted(PENALTY_SETS["all"], architecture)
+    theta = random_theta(weighted)
+    (value, gradient), (expected_value, expected_gradient) = weighted(theta), repeated(theta)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-13)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-11, atol=1e-13)
+
+
+def test_variables_leave_the_objective_as_it_is():
+    """Another centring and scale is another theta of the same model: the values agree at the same parameters."""
+    architecture = make_architecture("softplus", depth=3)
+    objective = make_objective(architecture, (Contraction(0.5), WeightDecay(0.1)))
+    plain = make_objective(architecture, (Contraction(0.5), WeightDecay(0.1)))
+    plain._variables = centred_variables(Layout(architecture), make_architecture("identity", depth=3), scale=3.0)
+    theta = random_theta(objective)
+    flat = np.empty(objective.size)
+    objective._variables.to_parameters(theta, out=flat)
+    np.testing.assert_allclose(plain(plain._variables.from_parameters(flat))[0], objective(theta)[0], rtol=1e-12)
