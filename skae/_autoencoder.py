@@ -1,0 +1,97 @@
+"""The plain autoencoder."""
+
+from skae._base import BaseAutoencoder
+from skae._docstrings import documented
+
+
+@documented
+class AutoencoderTransformer(BaseAutoencoder):
+    """Autoencoder: a nonlinear counterpart of PCA, regularised by weight decay.
+
+    A row x is encoded as h = g(W x + b) and decoded as x^ = f(V h + c). The objective over m rows is
+
+        J = mean_i l(x_i, x^_i) + alpha / 2 * sum_l ||W_l||_F^2 + penalties,
+
+    minimised by L-BFGS over its exact gradient.
+
+    Parameters
+    ----------
+    {n_components}
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    DenoisingAutoencoder : Learns to undo a corruption of its input.
+    SparseAutoencoder : Holds the mean activation of every unit at a target.
+    ContractiveAutoencoder : Penalises the derivative of the code in the input.
+    sklearn.decomposition.PCA : The optimum among all encoders, if the decoder is linear.
+
+    Notes
+    -----
+    With one linear decoder layer and squared error no encoder reconstructs better than `PCA` of the same code size;
+    what such an autoencoder can have over it are better features. A deep or nonlinear decoder can reconstruct better.
+
+    References
+    ----------
+    G. E. Hinton and R. R. Salakhutdinov, "Reducing the dimensionality of data with neural networks", Science 313,
+    2006.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer
+    >>> X = load_digits().data / 16
+    >>> autoencoder = AutoencoderTransformer(16, tol=1e-3, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (1797, 16)
+    >>> bool(autoencoder.score(X) > 0.8)
+    True
+    """
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        hidden_layer_sizes=(),
+        activation="logistic",
+        code_activation=None,
+        loss="squared_error",
+        output_activation="auto",
+        tied_weights=False,
+        alpha=1e-4,
+        penalties=(),
+        solver="auto",
+        init="glorot",
+        max_iter=200,
+        tol=1e-5,
+        max_fun=15000,
+        maxcor=10,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            code_activation=code_activation,
+            loss=loss,
+            output_activation=output_activation,
+            tied_weights=tied_weights,
+            alpha=alpha,
+            penalties=penalties,
+            solver=solver,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            max_fun=max_fun,
+            maxcor=maxcor,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )

@@ -1,0 +1,108 @@
+"""The contractive autoencoder."""
+
+from skae._base import BaseAutoencoder
+from skae._docstrings import documented
+from skae._sklearn import reals
+from skae.penalties import Contraction
+
+
+@documented
+class ContractiveAutoencoder(BaseAutoencoder):
+    """Autoencoder whose code changes little where the data does not.
+
+    To the objective of `AutoencoderTransformer` it adds lambda * mean_i ||dh/dx at x_i||_F^2, the squared Frobenius
+    norm of the encoder's Jacobian, exactly and for an encoder of any depth and activation.
+
+    Parameters
+    ----------
+    {n_components}
+
+    contraction_weight : float, default=0.1
+        Strength of the penalty (lambda), at least 0.
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    AutoencoderTransformer : The same without the penalty, and untied by default.
+    skae.penalties.Contraction : The penalty, for use with any estimator.
+
+    Notes
+    -----
+    The weights are tied by default, because an untied decoder undoes the penalty: the encoder's weights shrink, the
+    decoder's grow by as much, and code and reconstruction are the same up to scale.
+
+    References
+    ----------
+    S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive auto-encoders: explicit invariance during
+    feature extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import ContractiveAutoencoder
+    >>> X = load_digits().data / 16
+    >>> free, contracted = (
+    ...     ContractiveAutoencoder(16, contraction_weight=weight, tol=1e-3, random_state=0).fit(X)
+    ...     for weight in (0.0, 0.3)
+    ... )
+    >>> bool((contracted.encoder_jacobian(X) ** 2).mean() < (free.encoder_jacobian(X) ** 2).mean())
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "contraction_weight": [reals(0, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        contraction_weight=0.1,
+        hidden_layer_sizes=(),
+        activation="logistic",
+        code_activation=None,
+        loss="squared_error",
+        output_activation="auto",
+        tied_weights=True,
+        alpha=1e-4,
+        penalties=(),
+        solver="auto",
+        init="glorot",
+        max_iter=200,
+        tol=1e-5,
+        max_fun=15000,
+        maxcor=10,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            code_activation=code_activation,
+            loss=loss,
+            output_activation=output_activation,
+            tied_weights=tied_weights,
+            alpha=alpha,
+            penalties=penalties,
+            solver=solver,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            max_fun=max_fun,
+            maxcor=maxcor,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.contraction_weight = contraction_weight
+
+    def _own_penalties(self):
+        return (Contraction(self.contraction_weight),)

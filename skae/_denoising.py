@@ -1,0 +1,137 @@
+"""The denoising autoencoder."""
+
+import inspect
+
+from skae._base import BaseAutoencoder
+from skae._docstrings import documented
+from skae._sklearn import InvalidParameterError, StrOptions, integers, reals
+from skae.corruption import CORRUPTIONS, Corruption, corrupted
+
+
+@documented
+class DenoisingAutoencoder(BaseAutoencoder):
+    """Autoencoder that reconstructs the clean row from a corrupted one.
+
+    The inputs of the fit are corrupted once, before it starts, so that its objective is fixed; the loss compares
+    their reconstructions with the clean rows. Penalties on the code are taken at the corrupted inputs. `transform`
+    never corrupts.
+
+    Parameters
+    ----------
+    {n_components}
+
+    corruption : {"masking", "gaussian", "salt_and_pepper"}, Corruption or callable, default="masking"
+        "masking" sets entries to zero; "gaussian" adds noise; "salt_and_pepper" sets entries to the minimum or the
+        maximum of their column. Otherwise an object of `skae.corruption`, or a callable(X, rng) that returns a
+        corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
+
+    corruption_level : float, default=0.25
+        Share of the entries, in [0, 1], or the standard deviation of the Gaussian noise, in the unit of X. Objects
+        and callables have their own.
+
+    n_corruptions : int, default=1
+        Number of independent corruptions of every row. The cost of a fit grows in proportion.
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    AutoencoderTransformer : The same on clean inputs.
+    skae.corruption : The corruptions.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with denoising
+    autoencoders", ICML 2008.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import DenoisingAutoencoder
+    >>> X = load_digits().data / 16
+    >>> autoencoder = DenoisingAutoencoder(30, corruption_level=0.5, tol=1e-3, random_state=0).fit(X)
+    >>> autoencoder.transform(X).shape
+    (1797, 30)
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, callable],
+        "corruption_level": [reals(0, closed="left")],
+        "n_corruptions": [integers(1)],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        corruption="masking",
+        corruption_level=0.25,
+        n_corruptions=1,
+        hidden_layer_sizes=(),
+        activation="logistic",
+        code_activation=None,
+        loss="squared_error",
+        output_activation="auto",
+        tied_weights=False,
+        alpha=1e-4,
+        penalties=(),
+        solver="auto",
+        init="glorot",
+        max_iter=200,
+        tol=1e-5,
+        max_fun=15000,
+        maxcor=10,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            code_activation=code_activation,
+            loss=loss,
+            output_activation=output_activation,
+            tied_weights=tied_weights,
+            alpha=alpha,
+            penalties=penalties,
+            solver=solver,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            max_fun=max_fun,
+            maxcor=maxcor,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.corruption = corruption
+        self.corruption_level = corruption_level
+        self.n_corruptions = n_corruptions
+
+    def _validate_params(self):
+        super()._validate_params()
+        try:
+            self._corruption()
+        except ValueError as error:
+            raise InvalidParameterError(
+                f"The 'corruption_level' parameter of {type(self).__name__} does not fit "
+                f"corruption={self.corruption!r}. {error}"
+            ) from error
+
+    def _corruption(self):
+        if isinstance(self.corruption, str):
+            return CORRUPTIONS[self.corruption](self.corruption_level)
+        default = inspect.signature(type(self)).parameters["corruption_level"].default
+        if self.corruption_level != default:
+            raise ValueError(f"An object or a callable has its own level: leave corruption_level at {default}.")
+        return self.corruption
+
+    def _draws(self, X, rng):
+        corruption = self._corruption()
+        return [corrupted(corruption, X, rng) for _ in range(self.n_corruptions)]

@@ -1,0 +1,118 @@
+"""The parts of the class docstrings that the estimators share, written once."""
+
+import inspect
+
+_N_COMPONENTS = """
+n_components : int, float in (0, 1) or None, default={n_components}
+    Code size. An int is taken as it is; larger than the number of features is allowed (an overcomplete code). A
+    float is the share of the variance to explain: as many units as principal components would need, as in `PCA`.
+    None is half of the features, rounded up (not all of them, as in `PCA`).
+"""
+
+_PARAMETERS = """
+hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
+    Widths of the encoder's layers between input and code. The decoder mirrors them.
+
+activation : {{"identity", "logistic", "tanh", "relu", "softplus"}}, default={activation}
+    Activation of the hidden layers and of the code.
+
+code_activation : str or None, default={code_activation}
+    Activation of the code alone, of the same names; None: as `activation`.
+
+loss : {{"squared_error", "cross_entropy", "poisson"}}, default={loss}
+    Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
+    Poisson, for X of at least 0. Each comes with its link: identity, logistic, exponential.
+
+output_activation : str, default={output_activation}
+    The decoder's link. "auto" is the one of the loss; squared error also takes the name of any activation.
+
+tied_weights : bool, default={tied_weights}
+    Whether the decoder's weights are the encoder's, transposed.
+
+alpha : float, default={alpha}
+    Weight decay, alpha / 2 times the sum of the squared weights. It stands against the mean loss of a row, so it
+    does not depend on the number of rows.
+
+penalties : sequence of penalty objects, default={penalties}
+    Further terms of the objective, from `skae.penalties`.
+
+solver : {{"auto", "lbfgs"}}, default={solver}
+    "lbfgs" searches over all parameters with L-BFGS. "auto" chooses.
+
+init : {{"glorot", "pca"}}, default={init}
+    Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
+
+max_iter : int, default={max_iter}
+    Cap on the solver's iterations.
+
+tol : float, default={tol}
+    The solver has converged when no entry of the gradient is larger, of the objective relative to what a perfect
+    reconstruction gains over the mean.
+
+max_fun : int, default={max_fun}
+    Cap on the solver's evaluations of the objective.
+
+maxcor : int, default={maxcor}
+    Number of corrections that L-BFGS keeps.
+
+warm_start : bool, default={warm_start}
+    Whether to go on from the parameters of the previous fit.
+
+random_state : int, RandomState instance or None, default={random_state}
+    Seed of all randomness. Pass an int for the same model in every call.
+
+verbose : int or bool, default={verbose}
+    Whether to print the objective at every iteration.
+"""
+
+_ATTRIBUTES = """
+n_components_ : int
+    Code size.
+
+components_ : ndarray of shape (n_components_, n_features_in_)
+    The encoder's weights, one unit a row. Absent if there are hidden layers.
+
+coefs_ : list of ndarray of shape (fan_in, fan_out)
+    Weights of the encoder's layers, then of the decoder's.
+
+intercepts_ : list of ndarray of shape (fan_out,)
+    Intercepts of the same layers.
+
+mean_ : ndarray of shape (n_features_in_,)
+    Mean of the training rows.
+
+loss_ : float
+    The objective at the end.
+
+loss_curve_ : list of float
+    The objective after each iteration.
+
+n_iter_ : int
+    Number of iterations.
+
+n_evaluations_ : int
+    Number of evaluations of the objective.
+
+solver_ : str
+    The solver that was used.
+
+n_features_in_ : int
+    Number of features seen during `fit`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features seen during `fit`. Only where X had string names.
+"""
+
+
+def documented(cls):
+    """Fill {n_components}, {parameters} and {attributes} into a class docstring, with the class's own defaults."""
+    defaults = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
+    doc = inspect.cleandoc(cls.__doc__)
+    for marker, text in (
+        ("{n_components}", _N_COMPONENTS.format(**defaults)),
+        ("{parameters}", _PARAMETERS.format(**defaults)),
+        ("{attributes}", _ATTRIBUTES),
+    ):
+        doc = doc.replace(marker, text.strip())
+    cls.__doc__ = doc
+    return cls

@@ -1,0 +1,109 @@
+"""The sparse autoencoder."""
+
+from skae._base import BaseAutoencoder
+from skae._docstrings import documented
+from skae._sklearn import reals
+from skae.penalties import KLSparsity
+
+
+@documented
+class SparseAutoencoder(BaseAutoencoder):
+    """Autoencoder whose units are active on few rows each.
+
+    To the objective of `AutoencoderTransformer` it adds the KL penalty
+
+        beta * sum_j [rho log(rho / r_j) + (1 - rho) log((1 - rho) / (1 - r_j))],    r_j = mean_i h_ij,
+
+    which is zero when the mean activation of every unit is the sparsity target rho. Codes in (-1, 1) enter as
+    (h + 1) / 2. For codes without bounds use `penalties=(skae.penalties.L1Sparsity(...),)` with any estimator.
+
+    Parameters
+    ----------
+    {n_components}
+
+    sparsity_target : float in (0, 1), default=0.05
+        Mean activation to hold the units at (rho).
+
+    sparsity_weight : float, default=1.0
+        Strength of the penalty (beta), at least 0.
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    AutoencoderTransformer : The same without the penalty.
+    skae.penalties.KLSparsity : The penalty, for use with any estimator.
+
+    References
+    ----------
+    A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import SparseAutoencoder
+    >>> X = load_digits().data / 16
+    >>> autoencoder = SparseAutoencoder(30, sparsity_target=0.1, tol=1e-3, random_state=0).fit(X)
+    >>> print(autoencoder.transform(X).mean().round(1))
+    0.1
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "sparsity_target": [reals(0, 1, closed="neither")],
+        "sparsity_weight": [reals(0, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        sparsity_target=0.05,
+        sparsity_weight=1.0,
+        hidden_layer_sizes=(),
+        activation="logistic",
+        code_activation=None,
+        loss="squared_error",
+        output_activation="auto",
+        tied_weights=False,
+        alpha=1e-4,
+        penalties=(),
+        solver="auto",
+        init="glorot",
+        max_iter=200,
+        tol=1e-5,
+        max_fun=15000,
+        maxcor=10,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            code_activation=code_activation,
+            loss=loss,
+            output_activation=output_activation,
+            tied_weights=tied_weights,
+            alpha=alpha,
+            penalties=penalties,
+            solver=solver,
+            init=init,
+            max_iter=max_iter,
+            tol=tol,
+            max_fun=max_fun,
+            maxcor=maxcor,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.sparsity_target = sparsity_target
+        self.sparsity_weight = sparsity_weight
+
+    def _own_penalties(self):
+        return (KLSparsity(self.sparsity_weight, self.sparsity_target),)

@@ -1,0 +1,129 @@
+"""Reconstruction scores for any fitted transformer that has `transform` and `inverse_transform`.
+
+They have the signature of scikit-learn's scorers, so they go into `GridSearchCV(scoring=...)`, and they compare in
+the units of the X they are given, also behind a scaler in a Pipeline.
+"""
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from skae._sklearn import check_sample_weight
+
+__all__ = ["neg_reconstruction_error", "reconstruction_r2"]
+
+
+def reconstruction_r2(estimator, X, y=None, sample_weight=None):
+    """Share of the variance of X that the estimator's reconstruction explains.
+
+    The variance-weighted R2 of `sklearn.metrics.r2_score` between X and
+    `estimator.inverse_transform(estimator.transform(X))`. For `PCA` on its training data it is
+    `explained_variance_ratio_.sum()`.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+
+    X : array-like of shape (n_samples, n_features)
+        Rows to reconstruct.
+
+    y : None
+        Ignored; scorers are called with it.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows; None: equal.
+
+    Returns
+    -------
+    float
+        1.0 is perfect, 0.0 as good as the mean of the scored rows. Columns that are constant do not count; where
+        all are, 1.0 for an exact reconstruction and 0.0 for any other.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite 2D array, or the weights do not fit it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from skae.metrics import reconstruction_r2
+    >>> X = load_iris().data
+    >>> pca = PCA(n_components=2).fit(X)
+    >>> round(reconstruction_r2(pca, X), 6) == round(pca.explained_variance_ratio_.sum(), 6)
+    np.True_
+    """
+    X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
+    return r2(X, reconstruction, weights)
+
+
+def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
+    """Minus the mean over rows of the squared reconstruction error, summed over features.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+
+    X : array-like of shape (n_samples, n_features)
+        Rows to reconstruct.
+
+    y : None
+        Ignored; scorers are called with it.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows; None: equal.
+
+    Returns
+    -------
+    float
+        At most 0.0, in the squared unit of X; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite 2D array, or the weights do not fit it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from skae.metrics import neg_reconstruction_error
+    >>> X = load_iris().data
+    >>> pca = PCA(n_components=2).fit(X)
+    >>> print(round(neg_reconstruction_error(pca, X), 3))
+    -0.101
+    """
+    X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
+    return -float(weights @ np.sum(np.square(X - reconstruction), axis=1, dtype=np.float64) / weights.sum())
+
+
+def r2(X, reconstruction, weights):
+    """Variance-weighted R2 of a reconstruction of X, in float64.
+
+    As `sklearn.metrics.r2_score`, except that a column whose spread is only rounding counts as constant, and that
+    one row is a score, not a warning.
+    """
+    mean = (weights @ X.astype(np.float64)) / weights.sum()
+    total = weights @ np.square(X - mean)
+    residual = weights @ np.square(X.astype(np.float64) - reconstruction)
+    rounding = weights.sum() * (16 * np.finfo(X.dtype).eps * np.abs(mean)) ** 2
+    varies = total > rounding
+    if not varies.any():
+        return float(np.all(residual <= rounding))
+    return float(1 - residual[varies].sum() / total[varies].sum())
+
+
+def _reconstruct(estimator, X, sample_weight):
+    reconstruction = np.asarray(estimator.inverse_transform(estimator.transform(X)))
+    X = check_array(X, dtype=[np.float64, np.float32])
+    return X, reconstruction, validated_weights(sample_weight, X)
+
+
+def validated_weights(sample_weight, X):
+    """Return one non-negative weight a row, in float64, not all of them zero."""
+    weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
+    return weights

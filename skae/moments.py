@@ -1,0 +1,62 @@
+"""Weighted moments of the data, in float64, over blocks of rows."""
+
+import numpy as np
+from scipy.linalg import eigh, svd
+from sklearn.utils import gen_batches
+
+_BLOCK_ENTRIES = 2**20
+
+
+def _blocks(X):
+    return gen_batches(len(X), max(1, _BLOCK_ENTRIES // X.shape[1]))
+
+
+def column_means(draws, weights):
+    """Return the weighted means, (n_features,), of the rows of all draws together."""
+    total = sum(weights[rows] @ X[rows].astype(np.float64) for X in draws for rows in _blocks(X))
+    return total / (weights.sum() * len(draws))
+
+
+def mean_over_rows(entries, X, weights):
+    """Return the weighted mean over rows of the sum of `entries`, a function of a block, over features."""
+    total = sum(weights[rows] @ entries(X[rows].astype(np.float64)).sum(axis=1) for rows in _blocks(X))
+    return total / weights.sum()
+
+
+def covariance(X, weights, mean):
+    """Return the weighted covariance matrix, (n_features, n_features), normalised by the sum of the weights."""
+    total = np.zeros((X.shape[1], X.shape[1]))
+    for rows in _blocks(X):
+        centred = X[rows].astype(np.float64)
+        centred -= mean
+        total += (centred * weights[rows, None]).T @ centred
+    return total / weights.sum()
+
+
+def principal_axes(X, weights, mean):
+    """Return the variances along the principal axes, by decreasing variance, and the axes, one a row."""
+    if len(X) < X.shape[1]:
+        shares = np.sqrt(weights / weights.sum())
+        _, singular_values, axes = svd((X - mean) * shares[:, None], full_matrices=False)
+        return singular_values**2, axes
+    variances, axes = eigh(covariance(X, weights, mean))
+    return np.maximum(variances[::-1], 0), axes.T[::-1]
+
+
+def scale_about(X, weights, mean):
+    """Return the root mean square of the entries of X - mean, or 0.0 if they are only rounding errors.
+
+    Raises ValueError if squares of that size leave the range of X's dtype.
+    """
+    limits = np.finfo(X.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = mean_over_rows(lambda block: (block - mean) ** 2, X, weights) / X.shape[1]
+        rounding = (16 * limits.eps) ** 2 * np.mean(mean**2)
+    too_large = not variance * X.shape[1] < 1e-3 * limits.max
+    too_small = variance < 1e3 * limits.tiny and not np.array_equal(X.min(axis=0), X.max(axis=0))
+    if too_large or too_small:
+        raise ValueError(
+            f"X is on the scale of {np.abs(X).max():.3g}, where squares leave the range of {X.dtype}. "
+            "Scale X first, for example with StandardScaler or MinMaxScaler."
+        )
+    return float(np.sqrt(variance)) if variance > rounding else 0.0

@@ -1,0 +1,167 @@
+"""Solvers: minimise a function of a flat vector, from a start, and return a record."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from scipy.optimize import minimize
+
+
+class Status(Enum):
+    """Why a solver stopped."""
+
+    CONVERGED = "the gradient is within the tolerance"
+    PRECISION = "the objective no longer falls by more than its rounding"
+    MAX_ITER = "it reached max_iter"
+    MAX_FUN = "it reached max_fun"
+    LINE_SEARCH = "its line search found no lower point"
+    CALLBACK = "a callback asked it to"
+
+
+@dataclass(frozen=True)
+class SolverResult:
+    """What a solver found.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n_parameters,)
+
+    fun : float
+        The objective at x.
+
+    gradient_norm : float
+        Largest entry, in size, of the gradient at x of the objective divided by its reference.
+
+    n_iter, n_evaluations : int
+
+    status : Status
+
+    message : str
+        The underlying routine's own words.
+    """
+
+    x: np.ndarray
+    fun: float
+    gradient_norm: float
+    n_iter: int
+    n_evaluations: int
+    status: Status
+    message: str
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """SciPy's L-BFGS-B, without bounds, on an objective divided by its reference, so that tolerances are relative.
+
+    Parameters
+    ----------
+    max_iter, max_fun : int
+        Caps on iterations and evaluations.
+
+    tol : float
+        Converged when no entry of the gradient of objective / reference is larger.
+
+    maxcor : int
+        Corrections kept; about 2 maxcor + 5 doubles a parameter.
+
+    precision : float
+        Relative rounding of the objective; it stops where an iteration gains less than 64 times as much.
+    """
+
+    max_iter: int
+    max_fun: int
+    tol: float
+    maxcor: int
+    precision: float
+
+    def minimize(self, objective, theta0, callback=None):
+        """Return the SolverResult of `objective`, a callable theta -> (value, gradient) with a `reference`.
+
+        `callback(theta, value)` is called after every iteration and may raise StopIteration to stop there.
+        Raises ValueError if the objective is not finite at theta0.
+        """
+        search = _Search(objective, callback)
+        result = minimize(
+            search.evaluate,
+            theta0,
+            jac=True,
+            method="L-BFGS-B",
+            callback=search.end_iteration,
+            options={
+                "maxiter": self.max_iter,
+                "maxfun": self.max_fun,
+                "maxcor": self.maxcor,
+                "gtol": self.tol,
+                "ftol": 64 * self.precision,
+            },
+        )
+        gradient_norm = float(np.max(np.abs(result.jac), initial=0))
+        return SolverResult(
+            x=result.x,
+            fun=float(result.fun) * objective.reference,
+            gradient_norm=gradient_norm,
+            n_iter=int(result.nit),
+            n_evaluations=search.n_evaluations,
+            status=self._status(result, search, gradient_norm),
+            message=str(result.message),
+        )
+
+    def _status(self, result, search, gradient_norm):
+        if gradient_norm <= self.tol:
+            return Status.CONVERGED
+        if search.stopped:
+            return Status.CALLBACK
+        if result.status == 0:
+            return Status.PRECISION
+        if result.status == 1:
+            return Status.MAX_ITER if result.nit >= self.max_iter else Status.MAX_FUN
+        return Status.LINE_SEARCH
+
+
+class _Search:
+    """The state of one run: the latest trial point, and the one that the current line search starts from."""
+
+    def __init__(self, objective, callback):
+        self._objective = objective
+        self._callback = callback
+        self._origin = None
+        self._trial = None
+        self.n_evaluations = 0
+        self.stopped = False
+
+    def evaluate(self, theta):
+        value, gradient = self._objective(theta)
+        value /= self._objective.reference
+        gradient /= self._objective.reference
+        self.n_evaluations += 1
+        finite = np.isfinite(value) and np.isfinite(gradient).all()
+        if not finite and self._origin is not None:
+            return self._wall(theta)
+        if not finite:
+            raise ValueError(
+                f"The objective is not finite at the start ({value}): X is too large for its dtype. "
+                "Scale X (StandardScaler, MinMaxScaler)."
+            )
+        # SciPy's theta is a live buffer.
+        self._trial = (theta.copy(), value, gradient)
+        if self._origin is None:
+            self._origin = self._trial
+        return value, gradient
+
+    def _wall(self, theta):
+        # The line search interpolates values and slopes, so it cannot use an infinite trial point. It gets those of
+        # a parabola through its origin that has its minimum at a tenth of the step, and tries there next.
+        origin, value, gradient = self._origin
+        descent = -(gradient @ (theta - origin))
+        return value + 4 * descent, -9 * gradient
+
+    def end_iteration(self, intermediate_result):
+        self._origin = self._trial
+        theta, value, _ = self._origin
+        if self._callback is None:
+            return
+        try:
+            self._callback(theta, value * self._objective.reference)
+        except StopIteration:
+            self.stopped = True
+            raise
