@@ -35,6 +35,12 @@ def _has_one_layer(estimator):
     return True
 
 
+def _refuse_masked(X):
+    # scikit-learn would drop the mask and go on with what is under it.
+    if np.ma.is_masked(X):
+        raise ValueError("Input X is a masked array with masked entries: fill or drop them first.")
+
+
 class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of the autoencoders; a subclass adds a penalty or corrupts the inputs."""
 
@@ -181,8 +187,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._fitted_attributes(architecture, trained, curve, X.dtype)
 
     def _validated(self, X, reset):
-        if np.ma.is_masked(X):
-            raise ValueError("Input X is a masked array with masked entries: fill or drop them first.")
+        _refuse_masked(X)
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
 
     def _validate_params(self):
@@ -218,7 +223,9 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.n_components >= 1:
             return int(self.n_components)
         variances, _ = principal_axes(X, weights, mean)
-        share = np.cumsum(variances) / (variances.sum() or 1.0)
+        if not variances.any():
+            return 1
+        share = np.cumsum(variances) / variances.sum()
         return min(int(np.searchsorted(share, self.n_components, side="right")) + 1, *X.shape)
 
     def _random_streams(self):
@@ -348,6 +355,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             If X is not a finite 2D array of the width of the code.
         """
         check_is_fitted(self)
+        _refuse_masked(X)
         X = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
         if X.shape[1] != self.n_components_:
             raise ValueError(
@@ -524,8 +532,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Apply a function of rows in blocks; its results have the given shape a row."""
         result = np.empty((len(X), *shape), dtype=np.result_type(X, self.mean_))
         widest = max(*self._architecture.widths, int(np.prod(shape)))
-        # An overflow of the exponential link is an infinite reconstruction, not news.
-        with np.errstate(over="ignore"):
+        # An overflow is an infinite reconstruction or error, not news.
+        with np.errstate(over="ignore", invalid="ignore"):
             for rows in gen_batches(len(X), block_rows([widest])):
                 result[rows] = function(X[rows])
         return result

@@ -116,6 +116,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     def _validate_params(self):
         super()._validate_params()
+        if isinstance(self.corruption, type):
+            raise InvalidParameterError(
+                f"The 'corruption' parameter of {type(self).__name__} must be an object, not a class. "
+                f"Got {self.corruption!r} instead: give {self.corruption.__name__}(...)."
+            )
         try:
             self._corruption()
         except ValueError as error:

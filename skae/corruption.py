@@ -164,7 +164,15 @@ def corrupted(corruption, X, rng):
     view = X.view()
     view.flags.writeable = False
     draw = corruption.corrupt if isinstance(corruption, Corruption) else corruption
-    result = np.asarray(draw(view, rng))
+    try:
+        result = draw(view, rng)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ValueError(f"corruption must return a copy of X and not write into it: {corruption!r}.") from error
+    if np.ma.is_masked(result) or np.asarray(result).dtype.kind not in "biuf":
+        raise ValueError(f"corruption must return an array of real numbers: {corruption!r}.")
+    result = np.asarray(result)
     if result.shape != X.shape:
         raise ValueError(
             f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."

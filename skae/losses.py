@@ -136,8 +136,9 @@ class CrossEntropy(Loss):
     def check_targets(self, X):
         low, high = X.min(), X.max()
         if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+            negative = "Negative values in data: " if low < 0 else ""
             raise ValueError(
-                f"loss='cross_entropy' needs values in [0, 1], but X ranges from {low:.6g} to {high:.6g}. "
+                f"{negative}loss='cross_entropy' needs values in [0, 1], but X ranges from {low:.6g} to {high:.6g}. "
                 "Scale X (MinMaxScaler(clip=True)), or choose loss='squared_error'."
             )
 
@@ -156,7 +157,8 @@ class Poisson(Loss):
         return losses
 
     def entries(self, target, raw):
-        return np.exp(raw) - target * raw
+        rate = np.exp(raw)
+        return np.where(np.isinf(rate), rate, rate - target * raw)
 
     def divergence(self, target, mean):
         return kl_div(target, mean)
@@ -165,7 +167,7 @@ class Poisson(Loss):
         low = X.min()
         if low < 0:
             raise ValueError(
-                f"loss='poisson' needs values of at least 0, but X has {low:.6g}. "
+                f"Negative values in data: loss='poisson' needs values of at least 0, but X has {low:.6g}. "
                 "Choose loss='squared_error' for data that is not counts."
             )
 

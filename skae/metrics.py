@@ -96,7 +96,8 @@ def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     -0.101
     """
     X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
-    return -float(weights @ np.sum(np.square(X - reconstruction), axis=1, dtype=np.float64) / weights.sum())
+    residual = np.subtract(X, reconstruction, dtype=np.float64)
+    return -float(weights @ np.sum(np.square(residual), axis=1) / weights.sum())
 
 
 def r2(X, reconstruction, weights):
@@ -105,10 +106,14 @@ def r2(X, reconstruction, weights):
     As `sklearn.metrics.r2_score`, except that a column whose spread is only rounding counts as constant, and that
     one row is a score, not a warning.
     """
-    mean = (weights @ X.astype(np.float64)) / weights.sum()
+    rounding = 16 * np.finfo(X.dtype).eps
+    # Squares of what X holds may overflow; a power of two leaves every digit.
+    exponent = -np.frexp(np.abs(X).max())[1]
+    X, reconstruction = (np.ldexp(np.asarray(part, dtype=np.float64), exponent) for part in (X, reconstruction))
+    mean = (weights @ X) / weights.sum()
     total = weights @ np.square(X - mean)
-    residual = weights @ np.square(X.astype(np.float64) - reconstruction)
-    rounding = weights.sum() * (16 * np.finfo(X.dtype).eps * np.abs(mean)) ** 2
+    residual = weights @ np.square(X - reconstruction)
+    rounding = weights.sum() * (rounding * np.abs(mean)) ** 2
     varies = total > rounding
     if not varies.any():
         return float(np.all(residual <= rounding))
@@ -118,12 +123,18 @@ def r2(X, reconstruction, weights):
 def _reconstruct(estimator, X, sample_weight):
     reconstruction = np.asarray(estimator.inverse_transform(estimator.transform(X)))
     X = check_array(X, dtype=[np.float64, np.float32])
+    if reconstruction.shape != X.shape:
+        raise ValueError(
+            f"inverse_transform(transform(X)) must have X's shape, {X.shape}, but {type(estimator).__name__} returned "
+            f"{reconstruction.shape}."
+        )
     return X, reconstruction, validated_weights(sample_weight, X)
 
 
 def validated_weights(sample_weight, X):
-    """Return one non-negative weight a row, in float64, not all of them zero."""
+    """Return one non-negative weight a row, in float64, not all of them zero; only their ratios matter."""
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
-    return weights
+    # The unit of the weights may not overflow their sum; a power of two leaves every digit.
+    return np.ldexp(weights, -np.frexp(weights.max())[1])

@@ -31,46 +31,53 @@ class Layout:
     Parameters
     ----------
     architecture : Architecture
+
+    Attributes
+    ----------
+    size : int
+        Length of the flat vector.
+
+    weight_shapes : list of tuple
+        Of the distinct weights: of the encoder alone, if they are tied.
     """
 
     def __init__(self, architecture):
         widths = architecture.layer_widths
         shapes = list(pairwise(widths))
         self._tied = architecture.tied
-        self._weight_shapes = shapes[: architecture.depth] if self._tied else shapes
+        self.weight_shapes = shapes[: architecture.depth] if self._tied else shapes
         self._intercept_shapes = [(fan_out,) for _, fan_out in shapes]
-        self.size = sum(int(np.prod(shape)) for shape in self._weight_shapes + self._intercept_shapes)
+        self.size = sum(int(np.prod(shape)) for shape in self.weight_shapes + self._intercept_shapes)
 
     def views(self, flat):
         """Return the lists of weights and of intercepts, one an encoder or decoder layer."""
         parts, start = [], 0
-        for shape in self._weight_shapes + self._intercept_shapes:
+        for shape in self.weight_shapes + self._intercept_shapes:
             stop = start + int(np.prod(shape))
             parts.append(flat[start:stop].reshape(shape))
             start = stop
-        weights, intercepts = parts[: len(self._weight_shapes)], parts[len(self._weight_shapes) :]
+        weights, intercepts = parts[: len(self.weight_shapes)], parts[len(self.weight_shapes) :]
         if self._tied:
             weights += [W.T for W in reversed(weights)]
         return weights, intercepts
 
     def distinct(self, weights):
         """Return the weights without the tied ones."""
-        return weights[: len(self._weight_shapes)]
+        return weights[: len(self.weight_shapes)]
 
 
-def glorot(weights, rng):
-    """Fill the weights from Glorot and Bengio's uniform range, the variance that suits inputs of unit variance."""
-    for W in weights:
-        bound = np.sqrt(6 / sum(W.shape))
-        W[...] = rng.uniform(-bound, bound, W.shape)
+def glorot(shape, rng):
+    """Return weights from Glorot and Bengio's uniform range, whose variance suits inputs of unit variance."""
+    bound = np.sqrt(6 / sum(shape))
+    return rng.uniform(-bound, bound, shape)
 
 
 class CentredVariables:
     """The linear change of variables in which the solver works: theta instead of the parameters.
 
-    W = scale * theta_W and b = unit * theta_b - offset W. In these variables every layer sees inputs that are
-    about centred and of unit size, whatever the unit of X and the level of the activations; the objective stays
-    the one of the parameters, only better conditioned. See section "solvers" of the documentation.
+    W = scale * theta_W and b = unit * theta_b - offset W, where a tied matrix has the larger of its two scales. In
+    these variables every layer sees inputs that are about centred and of unit size, whatever the unit of X and the
+    level of the activations. The objective stays the one of the parameters, only better conditioned.
 
     Parameters
     ----------
@@ -87,16 +94,30 @@ class CentredVariables:
     """
 
     def __init__(self, layout, scales, units, offsets):
-        self.units = units
+        self._scales = scales
+        self._units = units
         self._layout = layout
         self._offsets = offsets
         self._factors = np.empty(layout.size)
         weights, intercepts = layout.views(self._factors)
-        # From the last layer back, so that a tied matrix has the scale of its encoder layer.
-        for W, scale in reversed(list(zip(weights, scales, strict=True))):
-            W[...] = scale
+        self._factors[...] = 0
+        for W, scale in zip(weights, scales, strict=True):
+            np.maximum(W, scale, out=W)
         for b, unit in zip(intercepts, units, strict=True):
             b[...] = unit
+
+    def start(self, weights, output):
+        """Return the theta of weights that are given in units of each layer's scale.
+
+        The pre-activations start about centred, the raw output about `output`, (n_features,).
+        """
+        theta = np.zeros(self._layout.size)
+        theta_weights, theta_intercepts = self._layout.views(theta)
+        factors, _ = self._layout.views(self._factors)
+        for theta_W, W, scale, factor in zip(theta_weights, weights, self._scales, factors, strict=False):
+            theta_W[...] = W * (scale / factor)
+        theta_intercepts[-1][...] = output / self._units[-1]
+        return theta
 
     def to_parameters(self, theta, out):
         """Write the parameters of theta into the flat vector `out`."""

@@ -131,16 +131,17 @@ class _Search:
 
     def evaluate(self, theta):
         value, gradient = self._objective(theta)
-        value /= self._objective.reference
-        gradient /= self._objective.reference
+        with np.errstate(over="ignore"):
+            value = np.divide(value, self._objective.reference)
+            gradient /= self._objective.reference
         self.n_evaluations += 1
         finite = np.isfinite(value) and np.isfinite(gradient).all()
         if not finite and self._origin is not None:
             return self._wall(theta)
         if not finite:
             raise ValueError(
-                f"The objective is not finite at the start ({value}): X is too large for its dtype. "
-                "Scale X (StandardScaler, MinMaxScaler)."
+                f"The objective, in units of {self._objective.reference:.3g}, is not finite at the start: "
+                "X is on too large or too small a scale. Scale X first, for example with StandardScaler."
             )
         # SciPy's theta is a live buffer.
         self._trial = (theta.copy(), value, gradient)

@@ -80,8 +80,9 @@ def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
     layout = Layout(architecture)
     same_rows = problem.draws[0] is problem.X
     offset = problem.mean if same_rows else column_means(problem.draws, problem.weights)
-    scale = scale_about(problem.X, problem.weights, problem.mean)
-    variables = centred_variables(layout, architecture, scale or 1.0)
+    scale = scale_about([problem.X], problem.weights, problem.mean)
+    input_scale = scale if same_rows else scale_about(problem.draws, problem.weights, offset)
+    variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
     objective = Objective(
         architecture,
         problem.penalties,
@@ -109,13 +110,13 @@ def _reference(problem):
     return mean_over_rows(lambda block: loss.divergence(block, problem.mean), problem.X, problem.weights)
 
 
-def centred_variables(layout, architecture, scale):
+def centred_variables(layout, architecture, input_scale, output_scale):
     """The solver's variables: every layer sees inputs that are about centred and of unit spread.
 
     A layer's output has the unit of its input if its activation is homogeneous, and no unit otherwise; the last
     layer's raw output has that of X if the link is homogeneous.
     """
-    input_unit, input_spread = scale, _LEADING_SPREAD
+    input_unit, input_spread = input_scale, _LEADING_SPREAD
     units, scales, offsets = [], [], [None]
     for activation in architecture.activations[:-1]:
         unit = input_unit if activation.homogeneous else 1.0
@@ -124,9 +125,13 @@ def centred_variables(layout, architecture, scale):
         mean, input_spread = _typical_output(activation)
         offsets.append(unit * mean)
         input_unit = unit
-    unit = scale if architecture.loss.link.homogeneous else 1.0
+    unit = output_scale if architecture.loss.link.homogeneous else 1.0
     units.append(unit)
     scales.append(unit / (input_unit * input_spread))
+    if (
+        architecture.tied
+    ):  # a matrix that also decodes reconstructs far too much if it is as large as tiny inputs ask for
+        scales[0] = min(scales[0], 1.0)
     widths = architecture.layer_widths[:-1]
     offsets = [np.full(width, offset) if offset else None for offset, width in zip(offsets, widths, strict=True)]
     return CentredVariables(layout, scales, units, offsets)
@@ -142,14 +147,10 @@ def _typical_output(activation):
 
 
 def _initial_theta(problem, layout, variables, init, rng):
-    """Random weights, no intercepts but the last: the reconstruction starts at the mean."""
-    theta = np.zeros(layout.size)
-    weights, intercepts = layout.views(theta)
-    glorot(layout.distinct(weights), rng)
+    weights = [glorot(shape, rng) for shape in layout.weight_shapes]
     if init == "pca":
         _fill_with_principal_axes(weights[0], problem)
-    intercepts[-1][...] = problem.architecture.loss.link.inverse(problem.mean) / variables.units[-1]
-    return theta
+    return variables.start(weights, problem.architecture.loss.link.inverse(problem.mean))
 
 
 def _fill_with_principal_axes(W, problem):
