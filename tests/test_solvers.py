@@ -1,0 +1,246 @@
+"""L-BFGS: known minima, every way to stop, walls where the objective is not finite, units, callbacks."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, rosen, rosen_der
+
+from skae.solvers import LBFGS, Status
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Function:
+    """A function of theta -> (value, gradient) with a reference, and a record of where it was asked for."""
+
+    def __init__(self, function, reference=1.0):
+        self.function = function
+        self.reference = reference
+        self.asked = []
+
+    def __call__(self, theta):
+        self.asked.append(theta.copy())
+        value, gradient = self.function(theta)
+        return value * self.reference, gradient * self.reference
+
+
+class Recorder:
+    """A callback that keeps what it was given, as it was and as it is."""
+
+    def __init__(self, error=None, after=0):
+        self.thetas, self.copies, self.values = [], [], []
+        self.error = error
+        self.after = after
+
+    def __call__(self, theta, value):
+        self.thetas.append(theta)
+        self.copies.append(theta.copy())
+        self.values.append(value)
+        if self.error and len(self.values) == self.after:
+            raise self.error
+
+
+def solver(max_iter=1000, max_fun=10000, tol=1e-7, maxcor=10, precision=EPS):
+    return LBFGS(max_iter, max_fun, tol, maxcor, precision)
+
+
+def rosenbrock(x):
+    return rosen(x), rosen_der(x)
+
+
+def rosenbrock_upside_down(x):
+    return rosen(x), -rosen_der(x)
+
+
+def quadratic(x):
+    """With its minimum, -2, at (1, 2, 3)."""
+    H = np.array([[4.0, 1, 0], [1, 3, 1], [0, 1, 20]])
+    residual = x - [1, 2, 3]
+    return 0.5 * residual @ H @ residual - 2, H @ residual
+
+
+START = np.array([-1.2, 1, 0.5])
+
+
+def test_minimum_of_a_quadratic():
+    result = solver(tol=1e-10).minimize(Function(quadratic), START)
+    np.testing.assert_allclose(result.x, [1, 2, 3], rtol=1e-9)
+    np.testing.assert_allclose(result.fun, -2, rtol=1e-14)
+
+
+def test_minimum_of_rosenbrock_s_function():
+    result = solver(precision=0).minimize(Function(rosenbrock), START)
+    np.testing.assert_allclose(result.x, 1, rtol=1e-6)
+    assert result.status is Status.CONVERGED
+    assert result.gradient_norm == np.abs(rosen_der(result.x)).max() <= 1e-7
+
+
+@pytest.mark.parametrize("maxcor", [2, 10])
+def test_the_options_are_those_of_scipy(maxcor):
+    options = {"maxiter": 50, "maxfun": 60, "maxcor": maxcor, "gtol": 1e-3, "ftol": 64 * 1e-6}
+    expected = minimize(rosenbrock, START, jac=True, method="L-BFGS-B", options=options)
+    result = solver(50, 60, 1e-3, maxcor, 1e-6).minimize(Function(rosenbrock), START)
+    np.testing.assert_array_equal(result.x, expected.x)
+    assert (result.fun, result.n_iter, result.n_evaluations) == (expected.fun, expected.nit, expected.nfev)
+    assert result.message == expected.message
+
+
+WAYS_TO_STOP = {
+    Status.CONVERGED: (solver(), rosenbrock),
+    Status.PRECISION: (solver(precision=1e-3), rosenbrock),
+    Status.MAX_ITER: (solver(max_iter=4), rosenbrock),
+    Status.MAX_FUN: (solver(max_fun=6), rosenbrock),
+    Status.LINE_SEARCH: (solver(), rosenbrock_upside_down),
+    Status.CALLBACK: (solver(), rosenbrock),
+}
+
+
+@pytest.mark.parametrize("status", Status, ids=str)
+def test_every_way_to_stop(status):
+    lbfgs, function = WAYS_TO_STOP[status]
+    objective = Function(function)
+    callback = Recorder(StopIteration, after=3) if status is Status.CALLBACK else None
+    result = lbfgs.minimize(objective, START, callback)
+    value, gradient = function(result.x)
+    assert result.status is status
+    assert result.fun == value
+    assert result.gradient_norm == np.abs(gradient).max()
+    assert result.n_evaluations == len(objective.asked)
+    assert (result.gradient_norm <= lbfgs.tol) == (status is Status.CONVERGED)
+
+
+def test_caps():
+    assert solver(max_iter=4).minimize(Function(rosenbrock), START).n_iter == 4
+    result = solver(max_fun=6).minimize(Function(rosenbrock), START)
+    assert 6 < result.n_evaluations < 6 + 20, "the cap is looked at after a line search, of at most 20 evaluations"
+
+
+def test_it_stops_at_the_first_gradient_within_the_tolerance():
+    recorder = Recorder()
+    solver(tol=0.01).minimize(Function(rosenbrock), START, recorder)
+    norms = [np.abs(rosen_der(theta)).max() for theta in recorder.thetas]
+    assert norms[-1] <= 0.01 < min(norms[:-1])
+
+
+def test_it_stops_at_the_first_gain_below_64_times_the_precision():
+    recorder = Recorder()
+    solver(tol=0, precision=1e-4).minimize(Function(rosenbrock), START, recorder)
+    values = np.array([rosen(START), *recorder.values])
+    gains = -np.diff(values) / np.maximum(values[:-1], 1)
+    assert gains[-1] <= 64e-4 < min(gains[:-1])
+
+
+def test_a_failed_line_search_ends_where_it_began():
+    result = solver().minimize(Function(rosenbrock_upside_down), START)
+    np.testing.assert_array_equal(result.x, START)
+
+
+def test_a_start_at_the_minimum_has_converged():
+    result = solver().minimize(Function(quadratic), np.array([1.0, 2, 3]))
+    assert (result.status, result.n_iter, result.n_evaluations) == (Status.CONVERGED, 0, 1)
+
+
+# Where the objective is not finite.
+
+
+def log_barrier(x):
+    """sum x - log x, least at 1, for positive x."""
+    if x.min() <= 0:
+        return np.nan, np.full_like(x, np.nan)
+    return np.sum(x - np.log(x)), 1 - 1 / x
+
+
+def infinite_barrier(x):
+    return (np.inf, np.zeros_like(x)) if x.min() <= 0 else log_barrier(x)
+
+
+def barrier_of_the_gradient(x):
+    value, gradient = log_barrier(np.maximum(x, 1e-9))
+    return value, gradient if x.min() > 0 else gradient * np.inf
+
+
+def exponential(x):
+    """sum exp(x) - x, least at 0; it overflows at 710, and far below 0, where it is straight, steps grow."""
+    with np.errstate(over="ignore"):
+        return np.sum(np.exp(x) - x), np.exp(x) - 1
+
+
+@pytest.mark.parametrize(
+    ("function", "start", "minimum"),
+    [
+        (log_barrier, [5.0, 0.2, 50], 1),
+        (infinite_barrier, [5.0, 0.2, 50], 1),
+        (barrier_of_the_gradient, [5.0, 0.2, 50], 1),
+        (log_barrier, [1e-4, 1e3, 1], 1),
+        (exponential, [-3000.0, 3, -20], 0),
+        (exponential, [50.0, 0, -700], 0),
+    ],
+)
+def test_an_objective_that_is_not_finite_everywhere_is_minimised(function, start, minimum):
+    recorder, objective = Recorder(), Function(function)
+    result = solver().minimize(objective, np.array(start), recorder)
+    np.testing.assert_allclose(result.x, minimum, atol=1e-6)
+    assert result.status is Status.CONVERGED
+    assert result.fun == function(result.x)[0]
+    assert np.isfinite(recorder.values).all()
+    assert np.all(np.diff(recorder.values) <= 0)
+    assert not all(np.isfinite([value, *gradient]).all() for value, gradient in map(function, objective.asked))
+
+
+def test_after_an_infinite_point_it_tries_a_tenth_of_the_step():
+    """The first step of L-BFGS-B has length 1: from 1/2 it goes to -1/2, beyond the barrier."""
+
+    def steep(x):
+        value, gradient = infinite_barrier(10 * x)
+        return value, 10 * gradient
+
+    objective = Function(steep)
+    solver(max_iter=1).minimize(objective, np.array([0.5]))
+    np.testing.assert_allclose(np.ravel(objective.asked)[:3], [0.5, -0.5, 0.4], rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_start_that_is_not_finite(value):
+    with pytest.raises(ValueError, match="not finite at the start"):
+        solver().minimize(Function(lambda x: (value, x)), START)
+    with pytest.raises(ValueError, match="not finite at the start"):
+        solver().minimize(Function(lambda x: (1.0, value * np.ones(3))), START)
+
+
+# Units and callbacks.
+
+
+@pytest.mark.parametrize("reference", [2.0**-40, 2.0**30])
+def test_the_unit_of_the_objective_does_not_matter(reference):
+    """Powers of two, so that not even the rounding changes."""
+    plain, scaled = Recorder(), Recorder()
+    expected = solver().minimize(Function(rosenbrock), START, plain)
+    result = solver().minimize(Function(rosenbrock, reference), START, scaled)
+    np.testing.assert_array_equal(scaled.copies, plain.copies)
+    np.testing.assert_array_equal(scaled.values, np.array(plain.values) * reference)
+    assert result.fun == expected.fun * reference
+    assert result.gradient_norm == expected.gradient_norm
+    assert result.n_evaluations == expected.n_evaluations
+
+
+def test_the_callback_sees_every_iterate_and_its_value():
+    recorder, start = Recorder(), START.copy()
+    result = solver().minimize(Function(rosenbrock, 8.0), start, recorder)
+    assert len(recorder.values) == result.n_iter > 10
+    assert recorder.values == [8 * rosen(theta) for theta in recorder.thetas]
+    np.testing.assert_array_equal(recorder.thetas, recorder.copies)
+    np.testing.assert_array_equal(recorder.thetas[-1], result.x)
+    np.testing.assert_array_equal(start, START)
+
+
+def test_stop_iteration_stops_at_that_iterate():
+    recorder = Recorder(StopIteration, after=3)
+    result = solver().minimize(Function(rosenbrock), START, recorder)
+    assert result.n_iter == len(recorder.values) == 3
+    np.testing.assert_array_equal(result.x, recorder.copies[-1])
+    assert result.fun == recorder.values[-1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_other_errors_in_a_callback_propagate(error):
+    with pytest.raises(error):
+        solver().minimize(Function(rosenbrock), START, Recorder(error, after=2))

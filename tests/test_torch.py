@@ -1,0 +1,99 @@
+"""The whole objective and its gradient against torch's automatic differentiation."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from skae.activations import ACTIVATIONS
+from skae.losses import LOSSES, make_loss
+from skae.network import Architecture
+from skae.objective import Objective
+from skae.parameters import CentredVariables, Layout
+from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
+
+torch = pytest.importorskip("torch")
+
+ALPHA, BETA, RHO, L1, LAMBDA = 0.2, 0.5, 0.1, 0.3, 0.4
+WIDTHS = (6, 5, 4, 3)
+FUNCTIONS = {
+    "identity": lambda z: z,
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softplus": torch.nn.functional.softplus,
+}
+LOSS_FUNCTIONS = {
+    "squared_error": lambda a, x: 0.5 * (a - x) ** 2,
+    "cross_entropy": lambda a, x: torch.nn.functional.binary_cross_entropy_with_logits(a, x, reduction="none"),
+    "poisson": lambda a, x: torch.nn.functional.poisson_nll_loss(a, x, log_input=True, full=False, reduction="none"),
+}
+
+
+def torch_objective(flat, architecture, activation, loss, inputs, targets, shares, bounded):
+    weights, intercepts = [], []
+    depth, widths = architecture.depth, architecture.layer_widths
+    shapes = list(pairwise(widths))
+    position = 0
+    for shape in shapes[:depth] if architecture.tied else shapes:
+        weights.append(flat[position : position + shape[0] * shape[1]].reshape(shape))
+        position += shape[0] * shape[1]
+    distinct = list(weights)
+    if architecture.tied:
+        weights += [W.T for W in weights[::-1]]
+    for _, fan_out in shapes:
+        intercepts.append(flat[position : position + fan_out])
+        position += fan_out
+    g = FUNCTIONS[activation]
+
+    def encode(x):
+        for W, b in zip(weights[:depth], intercepts[:depth], strict=True):
+            x = g(x @ W + b)
+        return x
+
+    h = code = encode(inputs)
+    for W, b in zip(weights[depth:-1], intercepts[depth:-1], strict=True):
+        h = g(h @ W + b)
+    raw = h @ weights[-1] + intercepts[-1]
+    value = shares @ LOSS_FUNCTIONS[loss](raw, targets).sum(dim=1)
+    value = value + ALPHA / 2 * sum((W**2).sum() for W in distinct)
+    value = value + L1 * (shares @ code.abs().sum(dim=1))
+    jacobians = torch.func.vmap(torch.func.jacrev(encode))(inputs)
+    value = value + LAMBDA * (shares @ (jacobians**2).sum(dim=(1, 2)))
+    if bounded:
+        r = shares @ code
+        r = (r + 1) / 2 if activation == "tanh" else r
+        value = value + BETA * (RHO * torch.log(RHO / r) + (1 - RHO) * torch.log((1 - RHO) / (1 - r))).sum()
+    return value
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_value_and_gradient(activation, loss, depth, tied):
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(size=(9, WIDTHS[0]))
+    inputs = targets + 0.1 * rng.standard_normal(targets.shape)
+    weights = rng.uniform(0.5, 2, size=len(targets))
+    g = ACTIVATIONS[activation]
+    architecture = Architecture((*WIDTHS[:depth], WIDTHS[-1]), g, g, make_loss(loss), tied)
+    bounded = bool(np.isfinite(g.bounds).all())
+    penalties = [WeightDecay(ALPHA), L1Sparsity(L1), Contraction(LAMBDA)] + [KLSparsity(BETA, RHO)] * bounded
+    layout = Layout(architecture)
+    n_layers = 2 * depth
+    identity = CentredVariables(layout, [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
+    objective = Objective(
+        architecture, penalties, identity, [inputs], targets, weights, np.zeros(WIDTHS[0]), 1.0, block_size=4
+    )
+    theta = 0.7 * rng.standard_normal(objective.size)
+    value, gradient = objective(theta)
+
+    flat = torch.tensor(theta, requires_grad=True)
+    shares = torch.tensor(weights / weights.sum())
+    expected = torch_objective(
+        flat, architecture, activation, loss, torch.tensor(inputs), torch.tensor(targets), shares, bounded
+    )
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-9, atol=1e-12)
