@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import inf
+from numbers import Integral
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+from skae._checks import check_number
 
 
 class Corruption(ABC):
@@ -49,7 +51,7 @@ class Masking(Corruption):
     level: float = 0.25
 
     def __post_init__(self):
-        _check_level(self, 0, 1)
+        check_number(self, "level", 0, 1, closed="both")
 
     def corrupt(self, X, rng):
         kept = rng.random(X.shape, dtype=X.dtype) >= self.level
@@ -76,7 +78,7 @@ class Gaussian(Corruption):
     level: float = 0.25
 
     def __post_init__(self):
-        _check_level(self, 0, inf)
+        check_number(self, "level", 0, closed="left")
 
     def corrupt(self, X, rng):
         noise = rng.standard_normal(X.shape, dtype=X.dtype)
@@ -105,7 +107,7 @@ class SaltAndPepper(Corruption):
     level: float = 0.25
 
     def __post_init__(self):
-        _check_level(self, 0, 1)
+        check_number(self, "level", 0, 1, closed="both")
 
     def corrupt(self, X, rng):
         draw = rng.random(X.shape, dtype=X.dtype)
@@ -137,12 +139,13 @@ class Blur(Corruption):
     sigma: float = 1.0
 
     def __post_init__(self):
-        if len(self.image_shape) not in (2, 3) or any(int(side) != side or side < 1 for side in self.image_shape):
+        sides = self.image_shape if isinstance(self.image_shape, tuple | list) else ()
+        if len(sides) not in (2, 3) or not all(isinstance(side, Integral) and side >= 1 for side in sides):
             raise ValueError(
                 "Blur: image_shape must be (height, width) or (height, width, channels), integers of at least 1, "
                 f"got {self.image_shape!r}."
             )
-        _check_level(self, 0, inf, "sigma")
+        check_number(self, "sigma", 0, closed="left")
 
     def corrupt(self, X, rng):
         if np.prod(self.image_shape) != X.shape[1]:
@@ -177,16 +180,8 @@ def corrupted(corruption, X, rng):
         raise ValueError(
             f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."
         )
-    result = result.astype(X.dtype, copy=False)
+    with np.errstate(over="ignore"):
+        result = result.astype(X.dtype, copy=False)
     if not np.isfinite(result).all():
         raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
     return result
-
-
-def _check_level(corruption, low, high, name="level"):
-    value = getattr(corruption, name)
-    if isinstance(value, bool) or not low <= value <= high or value == inf:
-        bracket = ")" if high == inf else "]"
-        raise ValueError(
-            f"{type(corruption).__name__}: {name} must be a float in [{low}, {high}{bracket}, got {value!r}."
-        )

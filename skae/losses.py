@@ -130,7 +130,7 @@ class CrossEntropy(Loss):
         return np.maximum(raw, 0) - raw * target + np.log1p(np.exp(-np.abs(raw)))
 
     def divergence(self, target, mean):
-        target = np.clip(target, 0, 1)
+        target, mean = np.clip(target, 0, 1), np.clip(mean, 0, 1)
         return rel_entr(target, mean) + rel_entr(1 - target, 1 - mean)
 
     def check_targets(self, X):

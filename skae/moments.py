@@ -43,20 +43,24 @@ def principal_axes(X, weights, mean):
     return np.maximum(variances[::-1], 0), axes.T[::-1]
 
 
+def _variances(draws, weights, mean):
+    """Return the weighted mean squares, (n_features,), of the deviations from the mean."""
+    total = sum(weights[rows] @ np.square(X[rows] - mean) for X in draws for rows in _blocks(X))
+    return total / (weights.sum() * len(draws))
+
+
 def scale_about(draws, weights, mean):
-    """Return the root mean square of the entries of the draws about the mean, or 0.0 if they are only rounding errors.
+    """Return the root mean square of the deviations from the mean, or 0.0 if they are only rounding errors.
 
     Raises ValueError if products on that scale leave the range of X's dtype.
     """
     limits = np.finfo(draws[0].dtype)
-    n_features = len(mean)
     with np.errstate(over="ignore", invalid="ignore"):
-        totals = [mean_over_rows(lambda block: (block - mean) ** 2, X, weights) for X in draws]
-        variance = np.mean(totals) / n_features
-        rounding = (16 * limits.eps) ** 2 * np.mean(mean**2)
+        variances = _variances(draws, weights, mean)
         # A gradient is a product of two deviations and a weight, all perhaps on this scale, and needs its digits too.
-        cube = variance**1.5
-    too_large = not cube * n_features < limits.max * limits.eps
+        cube = np.mean(variances) ** 1.5
+        variances[variances <= (16 * limits.eps * mean) ** 2] = 0
+    too_large = not cube * len(mean) < limits.max * limits.eps
     too_small = cube < limits.tiny / limits.eps and not all(np.array_equal(X.min(axis=0), X.max(axis=0)) for X in draws)
     if too_large or too_small:
         largest = max(np.abs(X).max() for X in draws)
@@ -64,4 +68,4 @@ def scale_about(draws, weights, mean):
             f"X is on the scale of {largest:.3g}, where products leave the range of {limits.dtype}. "
             "Scale X first, for example with StandardScaler or MinMaxScaler."
         )
-    return float(np.sqrt(variance)) if variance > rounding else 0.0
+    return float(np.sqrt(np.mean(variances)))

@@ -2,11 +2,12 @@
 
 from abc import ABC
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
 
+from skae._checks import check_number
 from skae.activations import ACTIVATIONS
 from skae.network import sensitivities
 
@@ -39,7 +40,7 @@ class Penalty(ABC):
     acts_on: ClassVar[str]
 
     def __post_init__(self):
-        _check_number(self, "weight", low=0, low_included=True)
+        check_number(self, "weight", 0, closed="left")
 
     def check_code(self, activation):  # noqa: B027 - most penalties work with any code
         """Raise ValueError if the penalty does not work with codes of this activation."""
@@ -136,7 +137,7 @@ class KLSparsity(Penalty):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_number(self, "target", low=0, high=1)
+        check_number(self, "target", 0, 1, closed="neither")
 
     def check_code(self, activation):
         if not all(isfinite(bound) for bound in activation.bounds):
@@ -269,10 +270,3 @@ PENALTIES = {
     "l1_sparsity": L1Sparsity,
     "contraction": Contraction,
 }
-
-
-def _check_number(part, name, low, high=inf, low_included=False):
-    value = getattr(part, name)
-    if isinstance(value, bool) or not (low < value < high or (low_included and value == low)):
-        left = "[" if low_included else "("
-        raise ValueError(f"{type(part).__name__}: {name} must be a float in {left}{low}, {high}), got {value!r}.")

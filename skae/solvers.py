@@ -133,7 +133,7 @@ class _Search:
         value, gradient = self._objective(theta)
         with np.errstate(over="ignore"):
             value = np.divide(value, self._objective.reference)
-            gradient /= self._objective.reference
+            gradient = gradient / self._objective.reference
         self.n_evaluations += 1
         finite = np.isfinite(value) and np.isfinite(gradient).all()
         if not finite and self._origin is not None:

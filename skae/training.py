@@ -1,6 +1,7 @@
 """One training run: from validated data and parts to parameters, by way of a centred and scaled objective."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -116,25 +117,24 @@ def centred_variables(layout, architecture, input_scale, output_scale):
     A layer's output has the unit of its input if its activation is homogeneous, and no unit otherwise; the last
     layer's raw output has that of X if the link is homogeneous.
     """
-    input_unit, input_spread = input_scale, _LEADING_SPREAD
-    units, scales, offsets = [], [], [None]
-    for activation in architecture.activations[:-1]:
-        unit = input_unit if activation.homogeneous else 1.0
-        units.append(unit)
-        scales.append(unit / (input_unit * input_spread))
-        mean, input_spread = _typical_output(activation)
-        offsets.append(unit * mean)
-        input_unit = unit
-    unit = output_scale if architecture.loss.link.homogeneous else 1.0
-    units.append(unit)
-    scales.append(unit / (input_unit * input_spread))
-    if (
-        architecture.tied
-    ):  # a matrix that also decodes reconstructs far too much if it is as large as tiny inputs ask for
-        scales[0] = min(scales[0], 1.0)
-    widths = architecture.layer_widths[:-1]
-    offsets = [np.full(width, offset) if offset else None for offset, width in zip(offsets, widths, strict=True)]
-    return CentredVariables(layout, scales, units, offsets)
+    hidden = architecture.activations[:-1]
+    units, means, spreads = [input_scale], [0.0], [_LEADING_SPREAD]
+    for activation in hidden:
+        units.append(units[-1] if activation.homogeneous else 1.0)
+        mean, spread = _typical_output(activation)
+        means.append(units[-1] * mean)
+        spreads.append(spread)
+    units.append(output_scale if architecture.loss.link.homogeneous else 1.0)
+
+    ratios = [unit / input_unit for input_unit, unit in pairwise(units)]
+    scales = [ratio / spread for ratio, spread in zip(ratios, spreads, strict=True)]
+    if architecture.tied:
+        # A tied matrix decodes too: larger than one it would start with far too large reconstructions.
+        scales = [min(scales[0], 1.0), *scales[1 : architecture.depth], *ratios[architecture.depth :]]
+    offsets = [
+        np.full(width, mean) if mean else None for mean, width in zip(means, architecture.layer_widths, strict=False)
+    ]
+    return CentredVariables(layout, scales, units[1:], offsets)
 
 
 def _typical_output(activation):
