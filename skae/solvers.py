@@ -6,6 +6,8 @@ from enum import Enum
 import numpy as np
 from scipy.optimize import minimize
 
+from skae.threads import one_scipy_thread
+
 
 class Status(Enum):
     """Why a solver stopped."""
@@ -81,20 +83,17 @@ class LBFGS:
         Raises ValueError if the objective is not finite at theta0.
         """
         search = _Search(objective, callback)
-        result = minimize(
-            search.evaluate,
-            theta0,
-            jac=True,
-            method="L-BFGS-B",
-            callback=search.end_iteration,
-            options={
-                "maxiter": self.max_iter,
-                "maxfun": self.max_fun,
-                "maxcor": self.maxcor,
-                "gtol": self.tol,
-                "ftol": 64 * self.precision,
-            },
-        )
+        options = {
+            "maxiter": self.max_iter,
+            "maxfun": self.max_fun,
+            "maxcor": self.maxcor,
+            "gtol": self.tol,
+            "ftol": 64 * self.precision,
+        }
+        with one_scipy_thread():
+            result = minimize(
+                search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
+            )
         gradient_norm = float(np.max(np.abs(result.jac), initial=0))
         return SolverResult(
             x=result.x,
