@@ -6,8 +6,6 @@ from enum import Enum
 import numpy as np
 from scipy.optimize import minimize
 
-from skae.threads import one_scipy_thread
-
 
 class Status(Enum):
     """Why a solver stopped."""
@@ -90,10 +88,9 @@ class LBFGS:
             "gtol": self.tol,
             "ftol": 64 * self.precision,
         }
-        with one_scipy_thread():
-            result = minimize(
-                search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
-            )
+        result = minimize(
+            search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
+        )
         gradient_norm = float(np.max(np.abs(result.jac), initial=0))
         return SolverResult(
             x=result.x,

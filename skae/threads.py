@@ -1,9 +1,12 @@
-"""SciPy's own BLAS threads, kept out of the way of NumPy's while a solver runs.
+"""Threads over blocks of rows, with the BLAS libraries held at one thread each while they run.
 
 The wheels of NumPy and SciPy each bring an OpenBLAS with threads that spin while they wait. L-BFGS-B calls SciPy's
-for its vectors, the objective NumPy's for its products, and the two fight over the cores.
+for its vectors, the objective NumPy's for its products, and the two fight over the cores, as they do with any other
+busy process. A fit gives the cores blocks of rows instead, elementwise work included, and its threads sleep while
+they wait.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,30 +20,71 @@ _n_inside = 0
 _limits_before = []
 
 
-@cache
-def _scipy_pools():
-    """The controllers of BLAS libraries that SciPy brings for itself; none where it shares NumPy's."""
-    package = Path(scipy.__file__).resolve().parent
-    homes = {package.parent / "scipy.libs", package / ".dylibs"}
-    blas = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [pool for pool in blas if Path(pool.filepath).resolve().parent in homes]
+class RowThreads:
+    """A map over the parts of a sum that runs on some threads, and keeps their order.
+
+    Parameters
+    ----------
+    n_threads : int
+
+    executor : concurrent.futures.Executor, default=None
+        Runs the parts; None: the calling thread does.
+    """
+
+    def __init__(self, n_threads, executor=None):
+        self.n_threads = n_threads
+        self._executor = executor
+
+    def map(self, function, parts):
+        if self._executor is None or len(parts) == 1:
+            return map(function, parts)
+        return self._executor.map(function, parts)
 
 
 @contextmanager
-def one_scipy_thread():
-    """Hold SciPy's BLAS at one thread; fits may overlap: the first one in sets the limit, the last one out lifts it."""
+def row_threads():
+    """Hold BLAS at one thread, and yield RowThreads with as many as NumPy's products would have used.
+
+    Fits may overlap: the first one in sets the limits, the last one out lifts them.
+    """
+    n_threads = _enter()
+    try:
+        if n_threads == 1:
+            yield RowThreads(1)
+        else:
+            with ThreadPoolExecutor(n_threads) as executor:
+                yield RowThreads(n_threads, executor)
+    finally:
+        _leave()
+
+
+@cache
+def _blas_pools():
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _scipy_homes():
+    """Where SciPy's wheels put the libraries that they bring for themselves."""
+    package = Path(scipy.__file__).resolve().parent
+    return {package.parent / "scipy.libs", package / ".dylibs"}
+
+
+def _enter():
     global _n_inside, _limits_before
     with _lock:
         if _n_inside == 0:
-            _limits_before = [(pool, pool.get_num_threads()) for pool in _scipy_pools()]
+            _limits_before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
             for pool, _ in _limits_before:
                 pool.set_num_threads(1)
         _n_inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _n_inside -= 1
-            if _n_inside == 0:
-                for pool, limit in _limits_before:
-                    pool.set_num_threads(limit)
+        numpys = [limit for pool, limit in _limits_before if Path(pool.filepath).resolve().parent not in _scipy_homes()]
+        return max(numpys, default=1)
+
+
+def _leave():
+    global _n_inside
+    with _lock:
+        _n_inside -= 1
+        if _n_inside == 0:
+            for pool, limit in _limits_before:
+                pool.set_num_threads(limit)

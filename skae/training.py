@@ -9,6 +9,7 @@ from skae.moments import column_means, mean_over_rows, principal_axes, scale_abo
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.solvers import SolverResult
+from skae.threads import row_threads
 
 # Principal axes with less than this share of the largest variance are noise, not a start.
 _AXIS_SHARE = 1e-6
@@ -84,21 +85,23 @@ def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
     scale = scale_about([problem.X], problem.weights, problem.mean)
     input_scale = scale if same_rows else scale_about(problem.draws, problem.weights, offset)
     variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
-    objective = Objective(
-        architecture,
-        problem.penalties,
-        variables,
-        problem.draws,
-        problem.X,
-        problem.weights,
-        offset,
-        _reference(problem) if scale else 1.0,
-    )
     if start is None:
         theta = _initial_theta(problem, layout, variables, init, rng)
     else:
         theta = variables.from_parameters(_flatten(layout, start.about(offset)))
-    result = solver.minimize(objective, theta, callback)
+    with row_threads() as threads:
+        objective = Objective(
+            architecture,
+            problem.penalties,
+            variables,
+            problem.draws,
+            problem.X,
+            problem.weights,
+            offset,
+            _reference(problem) if scale else 1.0,
+            threads,
+        )
+        result = solver.minimize(objective, theta, callback)
 
     flat = np.empty(layout.size)
     variables.to_parameters(result.x, out=flat)

@@ -1,5 +1,6 @@
 """The objective: its value against the formulas written out, its gradient against finite differences."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -13,6 +14,7 @@ from skae.network import Architecture
 from skae.objective import Objective
 from skae.parameters import Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.threads import RowThreads
 from skae.training import centred_variables
 
 N_SAMPLES, WIDTHS = 7, (6, 4, 5, 3)
@@ -176,6 +178,26 @@ def test_block_size_does_not_matter(depth, dtype):
         other_value, other_gradient = objective(theta)
         np.testing.assert_allclose(other_value, value, rtol=tolerance)
         np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_do_not_matter(monkeypatch, depth, n_threads):
+    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    architecture = make_architecture("tanh", depth=depth, tied=True)
+    single = make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), block_size=2)
+    theta = random_theta(single)
+    value, gradient = single(theta)
+    with ThreadPoolExecutor(n_threads) as executor:
+        rows = RowThreads(n_threads, executor)
+        objective = make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), block_size=2, threads=rows)
+        shared_value, shared_gradient = objective(theta)
+        again = objective(theta)
+    assert len(objective._deals) == n_threads
+    np.testing.assert_allclose(shared_value, value, rtol=1e-13)
+    np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
+    assert again[0] == shared_value
+    np.testing.assert_array_equal(again[1], shared_gradient)
 
 
 def test_contraction_takes_many_rows_in_chunks(monkeypatch):

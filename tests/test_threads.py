@@ -1,6 +1,7 @@
-"""SciPy's BLAS threads are held at one during a fit, and only then."""
+"""BLAS is held at one thread during a fit, and only then; rows are shared out to threads instead."""
 
-from threading import Barrier, Thread
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Thread, get_ident
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from skae.objective import Objective
 class Pool:
     """A stand-in for a threadpoolctl controller, which remembers what it was set to."""
 
-    def __init__(self, n_threads):
+    def __init__(self, n_threads, filepath="numpy.libs/libopenblas.so"):
         self.n_threads = n_threads
+        self.filepath = filepath
         self.history = []
 
     def get_num_threads(self):
@@ -27,29 +29,30 @@ class Pool:
 @pytest.fixture
 def pool(monkeypatch):
     pool = Pool(3)
-    monkeypatch.setattr(threads, "_scipy_pools", lambda: [pool])
+    monkeypatch.setattr(threads, "_blas_pools", lambda: [pool])
     return pool
 
 
 def test_limit_is_set_and_lifted(pool):
-    with threads.one_scipy_thread():
+    with threads.row_threads():
         assert pool.n_threads == 1
     assert pool.history == [1, 3]
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
 def test_limit_is_lifted_after_a_fault(pool, fault):
-    with pytest.raises(fault), threads.one_scipy_thread():
+    with pytest.raises(fault), threads.row_threads():
         raise fault
     assert pool.history == [1, 3]
 
 
 def test_only_the_last_of_nested_fits_lifts_the_limit(pool):
-    with threads.one_scipy_thread():
-        with threads.one_scipy_thread():
+    with threads.row_threads() as outer:
+        with threads.row_threads() as inner:
             pass
         assert pool.n_threads == 1
     assert pool.history == [1, 3]
+    assert outer.n_threads == inner.n_threads == 3
 
 
 def test_overlapping_fits_in_threads(pool):
@@ -57,12 +60,12 @@ def test_overlapping_fits_in_threads(pool):
     seen = []
 
     def leave_first():
-        with threads.one_scipy_thread():
+        with threads.row_threads():
             both_inside.wait()
         one_out.wait()
 
     def leave_last():
-        with threads.one_scipy_thread():
+        with threads.row_threads():
             both_inside.wait()
             one_out.wait()
             seen.append(pool.n_threads)
@@ -76,21 +79,63 @@ def test_overlapping_fits_in_threads(pool):
     assert pool.history == [1, 3]
 
 
-def test_a_fit_holds_the_limit_at_every_evaluation(pool, monkeypatch):
+def test_the_number_of_threads_is_that_of_numpys_pool(monkeypatch):
+    scipys = Pool(7, filepath=next(iter(threads._scipy_homes())) / "libopenblas.so")
+    numpys = Pool(2)
+    monkeypatch.setattr(threads, "_blas_pools", lambda: [scipys, numpys])
+    with threads.row_threads() as rows:
+        assert rows.n_threads == 2
+        assert scipys.n_threads == numpys.n_threads == 1
+    assert (scipys.n_threads, numpys.n_threads) == (7, 2)
+
+
+def test_without_a_known_blas_there_is_one_thread(monkeypatch):
+    monkeypatch.setattr(threads, "_blas_pools", list)
+    with threads.row_threads() as rows:
+        assert rows.n_threads == 1
+
+
+def test_map_keeps_the_order_and_uses_threads():
+    with ThreadPoolExecutor(2) as executor:
+        rows = threads.RowThreads(2, executor)
+        both = Barrier(2)
+
+        def work(part):
+            both.wait(timeout=10)
+            return part, get_ident()
+
+        (first, thread_1), (second, thread_2) = rows.map(work, ["a", "b"])
+    assert (first, second) == ("a", "b")
+    assert thread_1 != thread_2
+
+
+@pytest.mark.parametrize("fault", [None, KeyboardInterrupt])
+def test_a_fit_holds_the_limit_at_every_evaluation(pool, monkeypatch, fault):
     seen = []
-    original = Objective.__call__
+    evaluate = Objective.__call__
 
     def spy(self, theta):
         seen.append(pool.n_threads)
-        return original(self, theta)
+        if fault and len(seen) == 3:
+            raise fault
+        return evaluate(self, theta)
 
     monkeypatch.setattr(Objective, "__call__", spy)
-    AutoencoderTransformer(2, max_iter=3).fit(np.random.default_rng(0).uniform(size=(20, 5)))
+    X = np.random.default_rng(0).uniform(size=(20, 5))
+    if fault:
+        with pytest.raises(fault):
+            AutoencoderTransformer(2, max_iter=9).fit(X)
+    else:
+        AutoencoderTransformer(2, max_iter=9).fit(X)
     assert set(seen) == {1}
     assert pool.n_threads == 3
 
 
-def test_pools_are_scipys_alone():
-    for pool in threads._scipy_pools():
-        assert "scipy" in pool.filepath
-        assert "numpy" not in pool.filepath
+def test_an_error_in_a_worker_reaches_the_caller(pool, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("skae.objective.backward", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        AutoencoderTransformer(20).fit(np.random.default_rng(0).uniform(size=(2000, 40)))
+    assert pool.n_threads == 3
