@@ -73,7 +73,7 @@ def search_all(X, y):
             memory=cache,
         )
         folds = StratifiedKFold(n_splits=5, shuffle=True, random_state=0)
-        search = GridSearchCV(pipeline, grids, cv=folds, n_jobs=2).fit(X, y)
+        search = GridSearchCV(pipeline, grids, cv=folds, n_jobs=2, refit=False).fit(X, y)
         return search.set_params(estimator__memory=None)
 
 

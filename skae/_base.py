@@ -4,18 +4,15 @@ import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from skae import metrics
+from skae._methods import FittedMethods
 from skae._sklearn import InvalidParameterError, StrOptions, fit_context, integers, reals
+from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes
-from skae.network import Architecture, block_rows, jacobian, output
+from skae.network import Architecture
 from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
 from skae.solvers import LBFGS, Status
@@ -28,20 +25,7 @@ _ADVICE = {
 }
 
 
-def _has_one_layer(estimator):
-    fitted = getattr(estimator, "_architecture", None)
-    if fitted.depth > 1 if fitted else len(estimator.hidden_layer_sizes):
-        raise AttributeError("Only the units of a one-layer encoder (hidden_layer_sizes=()) have such inputs.")
-    return True
-
-
-def _refuse_masked(X):
-    # scikit-learn would drop the mask and go on with what is under it.
-    if np.ma.is_masked(X):
-        raise ValueError("Input X is a masked array with masked entries: fill or drop them first.")
-
-
-class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseAutoencoder(FittedMethods, ABC):
     """Base of the autoencoders; a subclass adds a penalty or corrupts the inputs."""
 
     _parameter_constraints = {
@@ -107,6 +91,12 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.positive_only = self.loss != "squared_error"
+        return tags
+
     # What a subclass contributes.
 
     def _own_penalties(self):
@@ -115,8 +105,6 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _draws(self, X, rng):
         """The network's inputs, a list of arrays of the shape of X."""
         return [X]
-
-    # Fitting.
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None):
@@ -161,7 +149,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _fit(self, X, sample_weight):
         """Return the fitted attributes."""
         X = self._validated(X, reset=True)
-        weights = metrics.validated_weights(sample_weight, X)
+        weights = validated_weights(sample_weight, X)
         if not weights.all():
             X, weights = X[weights > 0], weights[weights > 0]
         mean = column_means([X], weights)
@@ -184,28 +172,22 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             rng=init_rng,
         )
         self._check_result(trained.result)
+        if trained.trivial:
+            self._warn_of_trivial_code(X)
         return self._fitted_attributes(architecture, trained, curve, X.dtype)
-
-    def _validated(self, X, reset):
-        _refuse_masked(X)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
 
     def _validate_params(self):
         super()._validate_params()
-        for name, of_what, fits in (
-            ("hidden_layer_sizes", "ints of at least 1", self._constraint_on_width),
-            ("penalties", "objects of skae.penalties", lambda part: isinstance(part, Penalty)),
-        ):
-            value = getattr(self, name)
-            if not all(fits(part) for part in value):
-                raise InvalidParameterError(
-                    f"The {name!r} parameter of {type(self).__name__} must be a sequence of {of_what}. "
-                    f"Got {value!r} instead."
-                )
+        self._check_sequence("hidden_layer_sizes", "ints of at least 1", integers(1).is_satisfied_by)
+        self._check_sequence("penalties", "objects of skae.penalties", lambda part: isinstance(part, Penalty))
 
-    @staticmethod
-    def _constraint_on_width(width):
-        return integers(1).is_satisfied_by(width)
+    def _check_sequence(self, name, of_what, fits):
+        value = getattr(self, name)
+        if not all(fits(part) for part in value):
+            raise InvalidParameterError(
+                f"The {name!r} parameter of {type(self).__name__} must be a sequence of {of_what}. "
+                f"Got {value!r} instead."
+            )
 
     def _make_architecture(self, X, weights, mean):
         hidden = ACTIVATIONS[self.activation]
@@ -238,12 +220,10 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _warm_start(self, architecture):
         if not (self.warm_start and hasattr(self, "coefs_")):
             return None
-        fitted = self._architecture
-        if (fitted.widths, fitted.tied) != (architecture.widths, architecture.tied):
+        if self._architecture != architecture:
             raise ValueError(
-                f"warm_start=True goes on from a network of the widths {fitted.widths}, tied_weights={fitted.tied}, "
-                f"but this fit has {architecture.widths}, tied_weights={architecture.tied}. "
-                "Set warm_start=False to start afresh."
+                f"warm_start=True goes on with the architecture of the previous fit, {self._architecture}, "
+                f"but this fit has {architecture}. Set warm_start=False to start afresh."
             )
         return Parameters(self.coefs_, [self._centred_intercept, *self.intercepts_[1:]], self.mean_)
 
@@ -270,6 +250,16 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 stacklevel=5,
             )
 
+    def _warn_of_trivial_code(self, X):
+        warnings.warn(
+            f"{type(self).__name__} found a code that is the same for all rows, and says nothing of them. Either the "
+            f"penalties outweigh the reconstruction of data on this scale (the standard deviation of X is "
+            f"{np.std(X):.2g}): scale X with StandardScaler, or lower alpha={self.alpha:g} and the other penalties. Or "
+            "the units are saturated or dead: try StandardScaler, another activation or another random_state.",
+            UserWarning,
+            stacklevel=5,
+        )
+
     def _fitted_attributes(self, architecture, trained, curve, dtype):
         def cast(array):
             return np.ascontiguousarray(array, dtype=dtype)
@@ -295,245 +285,3 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             "_architecture": architecture,
             "_centred_intercept": cast(parameters.intercepts[0]),
         }
-
-    # Using.
-
-    @property
-    def components_(self):
-        check_is_fitted(self)
-        if self._architecture.depth > 1:
-            raise AttributeError("components_ exists only for an encoder of one layer; see coefs_.")
-        return self.coefs_[0].T
-
-    @property
-    def _n_features_out(self):
-        return self.n_components_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.positive_only = self.loss != "squared_error"
-        return tags
-
-    def transform(self, X):
-        """Encode X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to encode. They are never corrupted.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components_)
-            The codes.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
-        """
-        check_is_fitted(self)
-        return self._blockwise(self._encode, self._validated(X, reset=False), self.n_components_)
-
-    def inverse_transform(self, X):
-        """Decode codes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components_)
-            Codes.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            The reconstructions, through the link of the loss.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width of the code.
-        """
-        check_is_fitted(self)
-        _refuse_masked(X)
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
-        if X.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
-                "features as input: inverse_transform takes codes."
-            )
-        return self._blockwise(self._decode, X, self.n_features_in_)
-
-    def reconstruct(self, X):
-        """Encode and decode X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to reconstruct.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            What `inverse_transform(transform(X))` gives.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
-        """
-        check_is_fitted(self)
-        return self._reconstruct(self._validated(X, reset=False))
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return the share of the variance of X that its reconstruction explains.
-
-        The variance-weighted R2 about the mean of the scored rows, as `sklearn.metrics.r2_score`. `PCA.score` is a
-        log-likelihood: to compare the two in a grid, give it `scoring=skae.metrics.reconstruction_r2`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to score.
-
-        y : None
-            Ignored.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; None: equal.
-
-        Returns
-        -------
-        float
-            1.0 is perfect, 0.0 as good as the mean of the scored rows.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
-            the loss.
-        """
-        X = self._validated_target(X)
-        return metrics.r2(X, self._reconstruct(X), metrics.validated_weights(sample_weight, X))
-
-    def score_samples(self, X):
-        """Return minus each row's reconstruction loss: the lower, the more anomalous.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to score.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            The rows of `feature_errors`, summed, with a minus sign.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
-            the loss.
-        """
-        X = self._validated_target(X)
-        return self._blockwise(lambda block: -self._errors(block).sum(axis=1), X)
-
-    def feature_errors(self, X):
-        """Return the reconstruction loss entry by entry.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to score.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            Which features of a row are badly reconstructed.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
-            the loss.
-        """
-        return self._blockwise(self._errors, self._validated_target(X), self.n_features_in_)
-
-    def encoder_jacobian(self, X):
-        """Return the derivative of the code in the input.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Where to take it.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components_, n_features)
-            One Jacobian a row.
-
-        Raises
-        ------
-        ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
-        """
-        check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        encoder, _ = self._halves()
-        return self._blockwise(
-            lambda block: jacobian(encoder, block - self.mean_), X, self.n_components_, self.n_features_in_
-        )
-
-    @available_if(_has_one_layer)
-    def maximally_activating_inputs(self):
-        """Return, for each unit of the code, the input of unit norm that activates it most.
-
-        Only of an encoder of one layer, where it is W_j / ||W_j||.
-
-        Returns
-        -------
-        ndarray of shape (n_components_, n_features)
-            Rows of unit norm; zeros for a unit that has no weights.
-        """
-        check_is_fitted(self)
-        W = self.components_
-        norms = np.linalg.norm(W, axis=1, keepdims=True)
-        return W / np.where(norms > 0, norms, 1)
-
-    # The same, without validation.
-
-    def _halves(self):
-        intercepts = [self._centred_intercept, *self.intercepts_[1:]]
-        layers = self._architecture.layers(self.coefs_, intercepts)
-        return layers[: self._architecture.depth], layers[self._architecture.depth :]
-
-    def _encode(self, X):
-        return output(self._halves()[0], X - self.mean_)
-
-    def _decode_raw(self, codes):
-        return output(self._halves()[1], codes)
-
-    def _decode(self, codes):
-        return self._architecture.loss.link.forward(self._decode_raw(codes))
-
-    def _errors(self, X):
-        return self._architecture.loss.entries(X, self._decode_raw(self._encode(X)))
-
-    def _reconstruct(self, X):
-        return self._blockwise(lambda block: self._decode(self._encode(block)), X, self.n_features_in_)
-
-    def _validated_target(self, X):
-        check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        self._architecture.loss.check_targets(X)
-        return X
-
-    def _blockwise(self, function, X, *shape):
-        """Apply a function of rows in blocks; its results have the given shape a row."""
-        result = np.empty((len(X), *shape), dtype=np.result_type(X, self.mean_))
-        widest = max(*self._architecture.widths, int(np.prod(shape)))
-        # An overflow is an infinite reconstruction or error, not news.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for rows in gen_batches(len(X), block_rows([widest])):
-                result[rows] = function(X[rows])
-        return result

@@ -1,6 +1,6 @@
 """Checks of the numbers that describe a penalty or a corruption."""
 
-from math import inf
+from math import inf, isfinite
 from numbers import Real
 
 
@@ -10,12 +10,9 @@ def check_number(part, name, low, high=inf, *, closed):
     `closed` holds the ends that are allowed: "left", "right", "both" or "neither".
     """
     value = getattr(part, name)
-    allowed = isinstance(value, Real) and not isinstance(value, bool) and low <= value <= high
-    allowed = allowed and value < inf
-    allowed = (
-        allowed and (value != low or closed in ("left", "both")) and (value != high or closed in ("right", "both"))
-    )
-    if not allowed:
-        left = "[" if closed in ("left", "both") else "("
-        right = "]" if closed in ("right", "both") else ")"
-        raise ValueError(f"{type(part).__name__}: {name} must be a float in {left}{low}, {high}{right}, got {value!r}.")
+    left, right = closed in ("left", "both"), closed in ("right", "both")
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if is_number and (low < value < high or (left and value == low) or (right and value == high)):
+        return
+    interval = f"{'[' if left else '('}{low}, {high}{']' if right else ')'}"
+    raise ValueError(f"{type(part).__name__}: {name} must be a float in {interval}, got {value!r}.")

@@ -2,6 +2,9 @@
 
 import inspect
 
+from skae.activations import ACTIVATIONS
+from skae.losses import LOSSES
+
 _N_COMPONENTS = """
 n_components : int, float in (0, 1) or None, default={n_components}
     Code size. An int is taken as it is; larger than the number of features is allowed (an overcomplete code). A
@@ -13,13 +16,13 @@ _PARAMETERS = """
 hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
     Widths of the encoder's layers between input and code. The decoder mirrors them.
 
-activation : {{"identity", "logistic", "tanh", "relu", "softplus"}}, default={activation}
+activation : {activations}, default={activation}
     Activation of the hidden layers and of the code.
 
 code_activation : str or None, default={code_activation}
     Activation of the code alone, of the same names; None: as `activation`.
 
-loss : {{"squared_error", "cross_entropy", "poisson"}}, default={loss}
+loss : {losses}, default={loss}
     Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
     Poisson, for X of at least 0. Each comes with its link: identity, logistic, exponential.
 
@@ -56,10 +59,12 @@ maxcor : int, default={maxcor}
     Number of corrections that L-BFGS keeps.
 
 warm_start : bool, default={warm_start}
-    Whether to go on from the parameters of the previous fit.
+    Whether to go on from the parameters of the previous fit, which needs the same architecture: widths, activations,
+    loss and tying. Iterations and `loss_curve_` count anew.
 
 random_state : int, RandomState instance or None, default={random_state}
-    Seed of all randomness. Pass an int for the same model in every call.
+    Seed of all randomness. Pass an int for the same model in every call; None is fresh entropy, not NumPy's global
+    generator.
 
 verbose : int or bool, default={verbose}
     Whether to print the objective at every iteration.
@@ -76,7 +81,8 @@ coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of the encoder's layers, then of the decoder's.
 
 intercepts_ : list of ndarray of shape (fan_out,)
-    Intercepts of the same layers.
+    Intercepts of the same layers. `transform` itself works with the first one taken about `mean_`, which keeps the
+    digits that a large mean would cost.
 
 mean_ : ndarray of shape (n_features_in_,)
     Mean of the training rows.
@@ -104,13 +110,18 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """
 
 
+def _choices(registry):
+    return "{" + ", ".join(f'"{name}"' for name in registry) + "}"
+
+
 def documented(cls):
     """Fill {n_components}, {parameters} and {attributes} into a class docstring, with the class's own defaults."""
-    defaults = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
+    values = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
+    values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES)}
     doc = inspect.cleandoc(cls.__doc__)
     for marker, text in (
-        ("{n_components}", _N_COMPONENTS.format(**defaults)),
-        ("{parameters}", _PARAMETERS.format(**defaults)),
+        ("{n_components}", _N_COMPONENTS.format(**values)),
+        ("{parameters}", _PARAMETERS.format(**values)),
         ("{attributes}", _ATTRIBUTES),
     ):
         doc = doc.replace(marker, text.strip())

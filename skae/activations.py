@@ -8,7 +8,7 @@ from scipy.special import logit
 # Outputs this close to the end of an activation's range are moved inside it before they are inverted. Towards an
 # unbounded side there is no scale to measure "close" by, so there it is the smallest number that float32 holds.
 _MARGIN = 1e-6
-_SMALLEST = float(np.finfo(np.float32).tiny)
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class Activation(ABC):
@@ -140,7 +140,7 @@ class Relu(Activation):
 
     def inverse(self, A):
         # Positive also where A is zero: a unit that starts at the kink never moves.
-        return np.maximum(A, _SMALLEST)
+        return np.maximum(A, SMALLEST)
 
 
 class Softplus(Activation):
@@ -164,7 +164,7 @@ class Softplus(Activation):
         return -np.expm1(-A) * np.exp(-A)
 
     def inverse(self, A):
-        A = np.maximum(A, _SMALLEST)
+        A = np.maximum(A, SMALLEST)
         return A + np.log(-np.expm1(-A))
 
 

@@ -167,21 +167,28 @@ def corrupted(corruption, X, rng):
     view = X.view()
     view.flags.writeable = False
     draw = corruption.corrupt if isinstance(corruption, Corruption) else corruption
-    try:
-        result = draw(view, rng)
-    except ValueError as error:
-        if "read-only" not in str(error):
-            raise
-        raise ValueError(f"corruption must return a copy of X and not write into it: {corruption!r}.") from error
-    if np.ma.is_masked(result) or np.asarray(result).dtype.kind not in "biuf":
-        raise ValueError(f"corruption must return an array of real numbers: {corruption!r}.")
-    result = np.asarray(result)
+    # An overflow is infinite, and refused below.
+    with np.errstate(over="ignore"):
+        result = _called(draw, view, rng, corruption)
     if result.shape != X.shape:
         raise ValueError(
             f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."
         )
-    with np.errstate(over="ignore"):
-        result = result.astype(X.dtype, copy=False)
     if not np.isfinite(result).all():
         raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
     return result
+
+
+def _called(draw, X, rng, corruption):
+    try:
+        result = draw(X, rng)
+    except ValueError as error:
+        error.add_note(f"Raised by corruption={corruption!r}, which gets X read-only and must return a copy.")
+        raise
+    entries = np.asarray(result)
+    if isinstance(result, np.ma.MaskedArray) or entries.dtype.kind not in "biuf":
+        raise ValueError(
+            f"corruption must return an array of real numbers, but returned a {type(result).__name__} of dtype "
+            f"{entries.dtype}: {corruption!r}."
+        )
+    return entries.astype(X.dtype, copy=False)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import kl_div, rel_entr
 
-from skae.activations import ACTIVATIONS, Activation
+from skae.activations import ACTIVATIONS, SMALLEST, Activation
 
 # Scalers overshoot the ends of their range by rounding.
 _RANGE_TOLERANCE = 1e-6
@@ -32,7 +32,7 @@ class Exponential(Activation):
         return np.array(A)
 
     def inverse(self, A):
-        return np.log(np.maximum(A, 1e-6))
+        return np.log(np.maximum(A, SMALLEST))
 
 
 _EXPONENTIAL = Exponential()

@@ -7,7 +7,7 @@ the units of the X they are given, also behind a scaler in a Pipeline.
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from skae._sklearn import check_sample_weight
+from skae._validation import refuse_masked, validated_weights
 
 __all__ = ["neg_reconstruction_error", "reconstruction_r2"]
 
@@ -37,7 +37,7 @@ def reconstruction_r2(estimator, X, y=None, sample_weight=None):
     -------
     float
         1.0 is perfect, 0.0 as good as the mean of the scored rows. Columns that are constant do not count; where
-        all are, 1.0 for an exact reconstruction and 0.0 for any other.
+        all are, 1.0 for a reconstruction that is exact to rounding and 0.0 for any other.
 
     Raises
     ------
@@ -97,7 +97,8 @@ def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     """
     X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
     residual = np.subtract(X, reconstruction, dtype=np.float64)
-    return -float(weights @ np.sum(np.square(residual), axis=1) / weights.sum())
+    with np.errstate(over="ignore"):
+        return -float(weights @ np.sum(np.square(residual), axis=1) / weights.sum())
 
 
 def r2(X, reconstruction, weights):
@@ -106,35 +107,28 @@ def r2(X, reconstruction, weights):
     As `sklearn.metrics.r2_score`, except that a column whose spread is only rounding counts as constant, and that
     one row is a score, not a warning.
     """
-    rounding = 16 * np.finfo(X.dtype).eps
+    precision = 16 * np.finfo(X.dtype).eps
     # Squares of what X holds may overflow; a power of two leaves every digit.
     exponent = -np.frexp(np.abs(X).max())[1]
     X, reconstruction = (np.ldexp(np.asarray(part, dtype=np.float64), exponent) for part in (X, reconstruction))
     mean = (weights @ X) / weights.sum()
+    with np.errstate(over="ignore"):
+        residual = weights @ np.square(X - reconstruction)
     total = weights @ np.square(X - mean)
-    residual = weights @ np.square(X - reconstruction)
-    rounding = weights.sum() * (rounding * np.abs(mean)) ** 2
-    varies = total > rounding
+    varies = total > weights.sum() * (precision * mean) ** 2
     if not varies.any():
-        return float(np.all(residual <= rounding))
+        return float(np.all(residual <= weights.sum() * (precision * np.abs(mean).max()) ** 2))
     return float(1 - residual[varies].sum() / total[varies].sum())
 
 
 def _reconstruct(estimator, X, sample_weight):
+    refuse_masked(X)
+    rows = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    weights = validated_weights(sample_weight, rows)
     reconstruction = np.asarray(estimator.inverse_transform(estimator.transform(X)))
-    X = check_array(X, dtype=[np.float64, np.float32])
-    if reconstruction.shape != X.shape:
+    if reconstruction.shape != rows.shape:
         raise ValueError(
-            f"inverse_transform(transform(X)) must have X's shape, {X.shape}, but {type(estimator).__name__} returned "
-            f"{reconstruction.shape}."
+            f"inverse_transform(transform(X)) must have X's shape, {rows.shape}, but {type(estimator).__name__} "
+            f"returned {reconstruction.shape}."
         )
-    return X, reconstruction, validated_weights(sample_weight, X)
-
-
-def validated_weights(sample_weight, X):
-    """Return one non-negative weight a row, in float64, not all of them zero; only their ratios matter."""
-    weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
-    # The unit of the weights may not overflow their sum; a power of two leaves every digit.
-    return np.ldexp(weights, -np.frexp(weights.max())[1])
+    return rows, reconstruction, weights

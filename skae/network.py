@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skae.activations import ACTIVATIONS, Activation
+from skae.jacobian import sensitivities
 from skae.losses import Loss
 
 # Entries of the widest layer in one block of rows: its temporaries stay in cache.
@@ -122,31 +123,8 @@ def backward(layers, inputs, outputs, deltas, weight_gradients, intercept_gradie
             deltas[index - 1] += down
 
 
-def sensitivities(layers, slopes):
-    """Return, for each layer and row, the derivative of the last layer's output in that layer's input.
-
-    Parameters
-    ----------
-    layers : list of Layer
-
-    slopes : list of ndarray of shape (n_rows, fan_out)
-        The derivatives of the layers' activations.
-
-    Returns
-    -------
-    list of ndarray of shape (n_rows, last fan_out, fan_in)
-        The first one is the Jacobian of the whole stack.
-    """
-    U = slopes[-1][:, :, None] * layers[-1].weight.T
-    chain = [U]
-    for layer, s in zip(layers[-2::-1], slopes[-2::-1], strict=True):
-        U = (U * s[:, None, :]) @ layer.weight.T
-        chain.insert(0, U)
-    return chain
-
-
 def jacobian(layers, inputs):
     """Return the derivative of the last layer's output in the inputs, (n_rows, last fan_out, n_features)."""
     outputs = trace(layers, inputs)
     slopes = [layer.activation.derivative(A) for layer, A in zip(layers, outputs, strict=True)]
-    return sensitivities(layers, slopes)[0]
+    return sensitivities([layer.weight for layer in layers], slopes)[0]

@@ -76,6 +76,7 @@ class Objective:
         architecture,
         penalties,
         variables,
+        *,
         draws,
         targets,
         weights,
@@ -117,9 +118,9 @@ class Objective:
 
     def __call__(self, theta):
         """Return the value, a float, and the gradient, (n_parameters,), at theta."""
-        self._variables.to_parameters(theta, out=self._parameters)
         # Overflow is an infinite value, which the solver steps back from, not news for the user.
         with np.errstate(over="ignore", invalid="ignore"):
+            self._variables.to_parameters(theta, out=self._parameters)
             self._compute_parameters[...] = self._parameters
             value, mean_code_gradient = self._mean_code_penalties()
             gradient = np.zeros(self.size)

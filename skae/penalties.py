@@ -9,7 +9,7 @@ import numpy as np
 
 from skae._checks import check_number
 from skae.activations import ACTIVATIONS
-from skae.network import sensitivities
+from skae.jacobian import sensitivities
 
 # Mean activations are held this far inside (0, 1), in the KL penalty's value and gradient alike.
 _MEAN_MARGIN = 4 * np.finfo(np.float64).eps
@@ -39,7 +39,15 @@ class Penalty(ABC):
     weight: float
     acts_on: ClassVar[str]
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        parts = ("weights", "mean_code", "rows")
+        if getattr(cls, "acts_on", None) not in parts:
+            raise TypeError(f"{cls.__name__}.acts_on must be one of {parts}: it says which hook is called.")
+
     def __post_init__(self):
+        if type(self) is Penalty:
+            raise TypeError("Penalty is the base of the penalties: use one of them, or derive your own.")
         check_number(self, "weight", 0, closed="left")
 
     def check_code(self, activation):  # noqa: B027 - most penalties work with any code
@@ -240,7 +248,7 @@ class Contraction(Penalty):
         # of the first layer; a hat is a gradient. Arrays are (rows, n_components, width).
         slopes = [layer.activation.derivative(A) for layer, A in zip(encoder, activations, strict=True)]
         bends = [layer.activation.second_derivative(A) for layer, A in zip(encoder, activations, strict=True)]
-        U = sensitivities(encoder[1:], slopes[1:])
+        U = sensitivities([layer.weight for layer in encoder[1:]], slopes[1:])
         C = [U_next * s[:, None, :] for U_next, s in zip(U, slopes[:-1], strict=True)]
         W_1 = encoder[0].weight
         CG = C[0] @ (W_1.T @ W_1)

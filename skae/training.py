@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
+from skae.network import block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.solvers import SolverResult
@@ -53,10 +55,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trained:
-    """Parameters about the mean of X, and how the solver came to them."""
+    """What came of a problem.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        About the mean of X.
+
+    result : SolverResult
+        How the solver came to them.
+
+    trivial : bool
+        Whether all rows have the same code, though they differ.
+    """
 
     parameters: Parameters
     result: SolverResult
+    trivial: bool
 
 
 def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
@@ -94,18 +109,32 @@ def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
             architecture,
             problem.penalties,
             variables,
-            problem.draws,
-            problem.X,
-            problem.weights,
-            offset,
-            _reference(problem) if scale else 1.0,
-            threads,
+            draws=problem.draws,
+            targets=problem.X,
+            weights=problem.weights,
+            offset=offset,
+            reference=(scale and _reference(problem)) or 1.0,
+            threads=threads,
         )
         result = solver.minimize(objective, theta, callback)
 
     flat = np.empty(layout.size)
     variables.to_parameters(result.x, out=flat)
-    return Trained(Parameters(*layout.views(flat), offset).about(problem.mean), result)
+    parameters = Parameters(*layout.views(flat), offset).about(problem.mean)
+    return Trained(parameters, result, trivial=scale > 0 and _code_is_constant(problem, parameters))
+
+
+def _code_is_constant(problem, parameters):
+    """Whether the codes differ by less than half of their digits."""
+    architecture = problem.architecture
+    encoder = architecture.layers(parameters.weights, parameters.intercepts)[: architecture.depth]
+    first = None
+    for rows in gen_batches(len(problem.X), block_rows(architecture.widths)):
+        codes = output(encoder, problem.X[rows] - parameters.offset)
+        first = codes[0] if first is None else first
+        if np.abs(codes - first).max() > np.sqrt(np.finfo(problem.X.dtype).eps) * np.abs(first).max():
+            return False
+    return True
 
 
 def _reference(problem):

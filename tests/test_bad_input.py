@@ -161,6 +161,7 @@ def test_huge_and_tiny_float32_data(Autoencoder, factor):
 
 @each
 @pytest.mark.parametrize("factor", [1e160, 1e100, 1e30, 1e-30, 1e-100, 1e-160])
+@pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")
 def test_no_floating_point_warnings_at_any_scale(Autoencoder, factor):
     """With the penalties that each has by default; a RuntimeWarning is an error here."""
     estimator = make(Autoencoder)
@@ -535,7 +536,7 @@ def write(X, rng):
         (lambda X, rng: X + 0j, "must return an array of real numbers"),
         (lambda X, rng: X * np.nan, "returned NaN or infinity"),
         (lambda X, rng: np.where(X > 0.5, np.inf, X), "returned NaN or infinity"),
-        (write, "must return a copy of X"),
+        (write, "read-only and must return a copy"),
         (Blur((3, 3)), r"image_shape=\(3, 3\) has 9 pixels, but X has 4 features"),
     ],
 )
@@ -667,3 +668,35 @@ def test_two_threads_transform_with_one_estimator(Autoencoder):
     with ThreadPoolExecutor(2) as pool:
         for codes in pool.map(estimator.transform, [rows] * 6):
             assert_array_equal(codes, estimator.transform(rows))
+
+
+# Trivial results.
+
+
+@each
+def test_penalties_far_above_the_scale_of_the_data(Autoencoder):
+    factor = 1e-6
+    with pytest.warns(UserWarning, match=r"the same for all rows.*StandardScaler.*alpha=0\.0001"):
+        estimator = Autoencoder(N_COMPONENTS, random_state=0).fit(X * factor)
+    np.testing.assert_allclose(estimator.transform(X * factor), estimator.transform(X[:1] * factor).repeat(len(X), 0))
+
+
+@each
+def test_no_warning_of_a_trivial_code_on_constant_data(Autoencoder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        make(Autoencoder).fit(np.full((10, 4), 3.0))
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1e-4, 1e4, 1e8])
+def test_poisson_fit_does_not_depend_on_the_unit(factor):
+    counts = np.random.default_rng(0).poisson(5, size=(60, 5)).astype(float)
+    estimator = make(AutoencoderTransformer, loss="poisson", alpha=0, max_iter=30)
+    expected = estimator.fit(counts).score(counts)
+    assert estimator.fit(counts * factor).score(counts * factor) == pytest.approx(expected, abs=1e-3)
+
+
+def test_frame_with_a_column_called_mask():
+    frame = pd.DataFrame({"_mask": X[:, 0], "b": X[:, 1]})
+    assert make(AutoencoderTransformer, n_components=1).fit(frame).n_features_in_ == 2

@@ -195,7 +195,7 @@ def write(X, rng):
 @pytest.mark.parametrize("where", [write, lambda X, rng: np.multiply(X, 2, out=X)], ids=["item", "out"])
 def test_a_callable_may_not_write_to_X(where, rng):
     X = make_X().copy()
-    with pytest.raises(ValueError, match="must return a copy of X and not write into it"):
+    with pytest.raises(ValueError, match="read-only and must return a copy"):
         corrupted(where, X, rng)
     np.testing.assert_array_equal(X, make_X())
     assert X.flags.writeable

@@ -179,6 +179,7 @@ def failing(X, rng):
 
 @each
 @in_every_configuration
+@pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")  # so it is, deep and at this alpha
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
 def test_loss_is_the_objective(Autoencoder, name, weights):
     estimator = configured(Autoencoder, name, alpha=0.01)
@@ -276,6 +277,7 @@ def test_maximally_activating_inputs_beat_all_others(Autoencoder, activation, rn
 
 
 @each
+@pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")  # so it is, of one contracted feature
 @pytest.mark.parametrize(("n_features", "expected"), [(8, 4), (7, 4), (1, 1)])
 def test_half_of_the_features_by_default(Autoencoder, n_features, expected):
     assert make(Autoencoder, n_components=None).fit(X[:, :n_features]).n_components_ == expected
@@ -351,7 +353,11 @@ def test_the_odd_row_scores_lowest(Autoencoder):
 def test_encoder_jacobian_is_the_derivative_of_transform(Autoencoder, activation, hidden_layer_sizes):
     code_activation = "tanh" if Autoencoder is SparseAutoencoder else None
     estimator = make(
-        Autoencoder, activation=activation, code_activation=code_activation, hidden_layer_sizes=hidden_layer_sizes
+        Autoencoder,
+        activation=activation,
+        code_activation=code_activation,
+        hidden_layer_sizes=hidden_layer_sizes,
+        random_state=1,
     ).fit(X)
     jacobians = estimator.encoder_jacobian(X[:10])
     assert jacobians.shape == (10, 3, N_FEATURES)
@@ -585,7 +591,7 @@ def test_warm_start_of_another_network(Autoencoder, change):
 @each
 def test_warm_start_with_another_width(Autoencoder):
     estimator = make(Autoencoder, warm_start=True).fit(X)
-    with pytest.raises(ValueError, match=r"widths \(8, 3\).* but this fit has \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"widths=\(8, 3\).* but this fit has Architecture\(widths=\(5, 3\)"):
         estimator.fit(X[:, :5])
 
 

@@ -84,7 +84,15 @@ def test_value_and_gradient(activation, loss, depth, tied):
     n_layers = 2 * depth
     identity = CentredVariables(layout, [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
     objective = Objective(
-        architecture, penalties, identity, [inputs], targets, weights, np.zeros(WIDTHS[0]), 1.0, block_size=4
+        architecture,
+        penalties,
+        identity,
+        draws=[inputs],
+        targets=targets,
+        weights=weights,
+        offset=np.zeros(WIDTHS[0]),
+        reference=1.0,
+        block_size=4,
     )
     theta = 0.7 * rng.standard_normal(objective.size)
     value, gradient = objective(theta)

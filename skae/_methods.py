@@ -1,0 +1,260 @@
+"""What a fitted autoencoder does: encode, decode, score and inspect."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import gen_batches
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from skae import metrics
+from skae._validation import refuse_masked, validated_weights
+from skae.network import block_rows, jacobian, output
+
+
+def _has_one_layer(estimator):
+    fitted = getattr(estimator, "_architecture", None)
+    if fitted.depth > 1 if fitted else len(estimator.hidden_layer_sizes):
+        raise AttributeError("Only the units of a one-layer encoder (hidden_layer_sizes=()) have such inputs.")
+    return True
+
+
+class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """The methods that need nothing but the fitted attributes."""
+
+    @property
+    def components_(self):
+        check_is_fitted(self)
+        if self._architecture.depth > 1:
+            raise AttributeError("components_ exists only for an encoder of one layer; see coefs_.")
+        return self.coefs_[0].T
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def transform(self, X):
+        """Encode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode. They are never corrupted.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_)
+            The codes.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        return self._blockwise(self._encode, self._validated(X, reset=False), self.n_components_)
+
+    def inverse_transform(self, X):
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The reconstructions, through the link of the loss.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width of the code.
+        """
+        check_is_fitted(self)
+        refuse_masked(X)
+        X = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
+        if X.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
+                "features as input: inverse_transform takes codes."
+            )
+        return self._blockwise(self._decode, X, self.n_features_in_)
+
+    def reconstruct(self, X):
+        """Encode and decode X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            What `inverse_transform(transform(X))` gives.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        return self._reconstruct(self._validated(X, reset=False))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the share of the variance of X that its reconstruction explains.
+
+        The variance-weighted R2 about the mean of the scored rows, as `sklearn.metrics.r2_score`. `PCA.score` is a
+        log-likelihood: to compare the two in a grid, give it `scoring=skae.metrics.reconstruction_r2`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to score.
+
+        y : None
+            Ignored.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None: equal.
+
+        Returns
+        -------
+        float
+            1.0 is perfect, 0.0 as good as the mean of the scored rows.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        X = self._validated_target(X)
+        return metrics.r2(X, self._reconstruct(X), validated_weights(sample_weight, X))
+
+    def score_samples(self, X):
+        """Return minus each row's reconstruction loss: the lower, the more anomalous.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The rows of `feature_errors`, summed, with a minus sign.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        X = self._validated_target(X)
+        return self._blockwise(lambda block: -self._errors(block).sum(axis=1), X)
+
+    def feature_errors(self, X):
+        """Return the reconstruction loss entry by entry.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Which features of a row are badly reconstructed.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        return self._blockwise(self._errors, self._validated_target(X), self.n_features_in_)
+
+    def encoder_jacobian(self, X):
+        """Return the derivative of the code in the input.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Where to take it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_, n_features)
+            One Jacobian a row.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        encoder, _ = self._halves()
+        return self._blockwise(
+            lambda block: jacobian(encoder, block - self.mean_), X, self.n_components_, self.n_features_in_
+        )
+
+    @available_if(_has_one_layer)
+    def maximally_activating_inputs(self):
+        """Return, for each unit of the code, the input of unit norm that activates it most.
+
+        Only of an encoder of one layer, where it is W_j / ||W_j||.
+
+        Returns
+        -------
+        ndarray of shape (n_components_, n_features)
+            Rows of unit norm; zeros for a unit that has no weights.
+        """
+        check_is_fitted(self)
+        W = self.components_
+        norms = np.linalg.norm(W, axis=1, keepdims=True)
+        return W / np.where(norms > 0, norms, 1)
+
+    def _validated(self, X, reset):
+        refuse_masked(X)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+
+    # The same, without validation.
+
+    def _halves(self):
+        intercepts = [self._centred_intercept, *self.intercepts_[1:]]
+        layers = self._architecture.layers(self.coefs_, intercepts)
+        return layers[: self._architecture.depth], layers[self._architecture.depth :]
+
+    def _encode(self, X):
+        return output(self._halves()[0], X - self.mean_)
+
+    def _decode_raw(self, codes):
+        return output(self._halves()[1], codes)
+
+    def _decode(self, codes):
+        return self._architecture.loss.link.forward(self._decode_raw(codes))
+
+    def _errors(self, X):
+        return self._architecture.loss.entries(X, self._decode_raw(self._encode(X)))
+
+    def _reconstruct(self, X):
+        return self._blockwise(lambda block: self._decode(self._encode(block)), X, self.n_features_in_)
+
+    def _validated_target(self, X):
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        self._architecture.loss.check_targets(X)
+        return X
+
+    def _blockwise(self, function, X, *shape):
+        """Apply a function of rows in blocks; its results have the given shape a row."""
+        result = np.empty((len(X), *shape), dtype=np.result_type(X, self.mean_))
+        widest = max(*self._architecture.widths, int(np.prod(shape)))
+        # An overflow is an infinite reconstruction or error, not news.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in gen_batches(len(X), block_rows([widest])):
+                result[rows] = function(X[rows])
+        return result
