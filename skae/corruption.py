@@ -30,6 +30,8 @@ class Corruption(ABC):
 class Masking(Corruption):
     """Sets a share of the entries to zero: P(x~_ij = 0) = level, each entry on its own.
 
+    For data in which zero is nothing unusual: intensities, counts, or centred columns.
+
     Parameters
     ----------
     level : float in [0, 1], default=0.25

@@ -700,3 +700,9 @@ def test_poisson_fit_does_not_depend_on_the_unit(factor):
 def test_frame_with_a_column_called_mask():
     frame = pd.DataFrame({"_mask": X[:, 0], "b": X[:, 1]})
     assert make(AutoencoderTransformer, n_components=1).fit(frame).n_features_in_ == 2
+
+
+def test_tied_weights_on_tiny_data():
+    """They encode and decode in units a trillion apart: no good fit, but none that is worse than the mean."""
+    estimator = make(ContractiveAutoencoder, alpha=0, contraction_weight=0, max_iter=200)
+    assert estimator.fit(X * 1e-6).score(X * 1e-6) > 0
