@@ -135,6 +135,9 @@ class BaseAutoencoder(FittedMethods, ABC):
         -----
         sklearn.exceptions.ConvergenceWarning
             If the solver hit a cap, or its line search failed above the tolerance.
+
+        UserWarning
+            If the code came out the same for all rows.
         """
         before = vars(self).copy()
         try:

@@ -94,7 +94,7 @@ class LBFGS:
         gradient_norm = float(np.max(np.abs(result.jac), initial=0))
         return SolverResult(
             x=result.x,
-            fun=float(result.fun) * objective.reference,
+            fun=float(result.fun * objective.reference),
             gradient_norm=gradient_norm,
             n_iter=int(result.nit),
             n_evaluations=search.n_evaluations,
@@ -158,7 +158,7 @@ class _Search:
         if self._callback is None:
             return
         try:
-            self._callback(theta, value * self._objective.reference)
+            self._callback(theta, float(value * self._objective.reference))
         except StopIteration:
             self.stopped = True
             raise

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
-from skae.network import block_rows, output
+from skae.network import Architecture, block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.solvers import SolverResult
@@ -45,7 +45,7 @@ class Problem:
         Weighted means of X.
     """
 
-    architecture: object
+    architecture: Architecture
     penalties: tuple
     X: np.ndarray
     draws: list
@@ -87,7 +87,13 @@ def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
         Called after every iteration.
 
     start : Parameters, default=None
-        Where to start; None: at `init`, drawn from `rng`.
+        Where to start; None: afresh.
+
+    init : {"glorot", "pca"}, default="glorot"
+        How to start afresh.
+
+    rng : numpy.random.Generator, default=None
+        What a fresh start draws from.
 
     Returns
     -------
