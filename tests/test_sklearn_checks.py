@@ -93,7 +93,7 @@ MARK = parametrize_with_checks(list(ESTIMATORS.values()), expected_failed_checks
 CHECKS = list(MARK.args[1])
 
 
-# Rows about 100 with a tenth of that as spread, partly masked, are beyond a default denoising fit.
+# Some checks have rows about 100 with a spread of 1: partly masked, they are beyond a denoising fit.
 @pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")
 @pytest.mark.parametrize(MARK.args[0], CHECKS, **MARK.kwargs)
 def test_check_estimator(estimator, check):

@@ -6,7 +6,7 @@ from threading import Barrier, Thread, get_ident
 import numpy as np
 import pytest
 
-from skae import AutoencoderTransformer, threads
+from skae import AutoencoderTransformer, SparseAutoencoder, threads
 from skae.objective import Objective
 
 
@@ -139,3 +139,15 @@ def test_an_error_in_a_worker_reaches_the_caller(pool, monkeypatch):
     with pytest.raises(MemoryError, match="no room"):
         AutoencoderTransformer(20).fit(np.random.default_rng(0).uniform(size=(2000, 40)))
     assert pool.n_threads == 3
+
+
+def test_threads_change_a_fit_by_rounding_alone(pool, digits):
+    def fit(n_threads):
+        pool.n_threads = n_threads
+        return SparseAutoencoder(20, max_iter=5, random_state=0).fit(digits)
+
+    single, shared, again = fit(1), fit(3), fit(3)
+    np.testing.assert_allclose(shared.loss_curve_, single.loss_curve_, rtol=1e-10)
+    np.testing.assert_allclose(shared.transform(digits), single.transform(digits), rtol=1e-6)
+    assert shared.loss_curve_ != single.loss_curve_  # they did add up in another order
+    np.testing.assert_array_equal(again.coefs_[0], shared.coefs_[0])
