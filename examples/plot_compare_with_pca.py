@@ -9,8 +9,8 @@ The table has one row a reducer: its best settings, its accuracy in cross-valida
 share of the test rows' variance that it reconstructs. The codes that serve the classifier best are not those that
 reconstruct best: sparsity and contraction give up some reconstruction and gain two to three points over PCA.
 
-In the figure, principal components are smooth waves, in order of variance. The units of an autoencoder have no order,
-and many share the work: one by one they look rough, with a few strong spots each in the regularised codes.
+In the figure, principal components come in order of variance, the first ones smooth. The units of an autoencoder have
+no order, and many share the work: one by one they look rough, with a few strong spots each in the regularised codes.
 """
 
 import argparse
