@@ -13,10 +13,12 @@ from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes
 from skae.network import Architecture
+from skae.objective import Problem
 from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
 from skae.solvers import LBFGS, Status
-from skae.training import Problem, train
+from skae.threads import row_threads
+from skae.training import SOLVERS, choose_solver, train
 
 _ADVICE = {
     Status.MAX_ITER: "Increase max_iter, or raise tol if the result is good enough.",
@@ -38,7 +40,7 @@ class BaseAutoencoder(FittedMethods, ABC):
         "tied_weights": ["boolean"],
         "alpha": [reals(0, closed="left")],
         "penalties": [tuple, list],
-        "solver": [StrOptions({"auto", "lbfgs"})],
+        "solver": [StrOptions({"auto", *SOLVERS})],
         "init": [StrOptions({"glorot", "pca"})],
         "max_iter": [integers(1)],
         "tol": [reals(0, closed="left")],
@@ -94,6 +96,7 @@ class BaseAutoencoder(FittedMethods, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.sparse = True
         tags.input_tags.positive_only = self.loss != "squared_error"
         return tags
 
@@ -112,8 +115,8 @@ class BaseAutoencoder(FittedMethods, ABC):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data. float32 is kept, everything else is worked on as float64.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; sparse X is worked on as CSR and never made dense as a whole. float32 is kept, everything else is worked on as float64.
 
         y : None
             Ignored.
@@ -155,28 +158,30 @@ class BaseAutoencoder(FittedMethods, ABC):
         weights = validated_weights(sample_weight, X)
         if not weights.all():
             X, weights = X[weights > 0], weights[weights > 0]
-        mean = column_means([X], weights)
-        architecture = self._make_architecture(X, weights, mean)
-        architecture.loss.check_targets(X)
-        penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
-        for penalty in penalties:
-            penalty.check_code(architecture.code)
-
-        init_rng, corruption_rng = self._random_streams()
-        problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
-        solver = LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(X.dtype).eps)
         curve = []
-        trained = train(
-            problem,
-            solver,
-            self._make_callback(curve),
-            start=self._warm_start(architecture),
-            init=self.init,
-            rng=init_rng,
-        )
+        with row_threads() as threads:
+            mean = column_means([X], weights, threads)
+            architecture = self._make_architecture(X, weights, mean, threads)
+            architecture.loss.check_targets(X)
+            penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
+            for penalty in penalties:
+                penalty.check_code(architecture.code)
+
+            init_rng, corruption_rng = self._random_streams()
+            problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
+            trained = train(
+                problem,
+                choose_solver(self.solver, problem),
+                LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(X.dtype).eps),
+                self._make_callback(curve),
+                threads=threads,
+                start=self._warm_start(architecture),
+                init=self.init,
+                rng=init_rng,
+            )
         self._check_result(trained.result)
         if trained.trivial:
-            self._warn_of_trivial_code(X)
+            self._warn_of_trivial_code(trained.scale)
         return self._fitted_attributes(architecture, trained, curve, X.dtype)
 
     def _validate_params(self):
@@ -192,22 +197,22 @@ class BaseAutoencoder(FittedMethods, ABC):
                 f"Got {value!r} instead."
             )
 
-    def _make_architecture(self, X, weights, mean):
+    def _make_architecture(self, X, weights, mean, threads):
         hidden = ACTIVATIONS[self.activation]
         return Architecture(
-            widths=(X.shape[1], *map(int, self.hidden_layer_sizes), self._code_size(X, weights, mean)),
+            widths=(X.shape[1], *map(int, self.hidden_layer_sizes), self._code_size(X, weights, mean, threads)),
             hidden=hidden,
             code=hidden if self.code_activation is None else ACTIVATIONS[self.code_activation],
             loss=make_loss(self.loss, self.output_activation),
             tied=self.tied_weights,
         )
 
-    def _code_size(self, X, weights, mean):
+    def _code_size(self, X, weights, mean, threads):
         if self.n_components is None:
             return -(-X.shape[1] // 2)
         if self.n_components >= 1:
             return int(self.n_components)
-        variances, _ = principal_axes(X, weights, mean)
+        variances, _ = principal_axes(X, weights, mean, threads)
         if not variances.any():
             return 1
         share = np.cumsum(variances) / variances.sum()
@@ -253,11 +258,11 @@ class BaseAutoencoder(FittedMethods, ABC):
                 stacklevel=5,
             )
 
-    def _warn_of_trivial_code(self, X):
+    def _warn_of_trivial_code(self, scale):
         warnings.warn(
             f"{type(self).__name__} found a code that is the same for all rows, and says nothing of them. Either the "
             f"penalties outweigh the reconstruction of data on this scale (the standard deviation of X is "
-            f"{np.std(X):.2g}): scale X with StandardScaler, or lower alpha={self.alpha:g} and the other penalties. Or "
+            f"{scale:.2g}): scale X with StandardScaler, or lower alpha={self.alpha:g} and the other penalties. Or "
             "the units are saturated or dead: try StandardScaler, another activation or another random_state.",
             UserWarning,
             stacklevel=5,
@@ -284,7 +289,7 @@ class BaseAutoencoder(FittedMethods, ABC):
             "loss_curve_": curve,
             "n_iter_": result.n_iter,
             "n_evaluations_": result.n_evaluations,
-            "solver_": "lbfgs",
+            "solver_": trained.solver,
             "_architecture": architecture,
             "_centred_intercept": cast(parameters.intercepts[0]),
         }

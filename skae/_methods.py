@@ -7,8 +7,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skae import metrics
-from skae._validation import refuse_masked, validated_weights
+from skae._validation import canonical, refuse_masked, validated_weights
 from skae.network import block_rows, jacobian, output
+from skae.rows import Dense, dense_rows, less
 
 
 def _has_one_layer(estimator):
@@ -37,7 +38,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode. They are never corrupted.
 
         Returns
@@ -86,7 +87,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to reconstruct.
 
         Returns
@@ -110,7 +111,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to score.
 
         y : None
@@ -131,14 +132,15 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             the loss.
         """
         X = self._validated_target(X)
-        return metrics.r2(X, self._reconstruct(X), validated_weights(sample_weight, X))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), validated_weights(sample_weight, X))
 
     def score_samples(self, X):
         """Return minus each row's reconstruction loss: the lower, the more anomalous.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -160,7 +162,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -181,7 +183,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Where to take it.
 
         Returns
@@ -198,7 +200,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X = self._validated(X, reset=False)
         encoder, _ = self._halves()
         return self._blockwise(
-            lambda block: jacobian(encoder, block - self.mean_), X, self.n_components_, self.n_features_in_
+            lambda block: jacobian(encoder, less(block, self.mean_)), X, self.n_components_, self.n_features_in_
         )
 
     @available_if(_has_one_layer)
@@ -219,7 +221,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _validated(self, X, reset):
         refuse_masked(X)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+        return canonical(validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset))
 
     # The same, without validation.
 
@@ -229,16 +231,16 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return layers[: self._architecture.depth], layers[self._architecture.depth :]
 
     def _encode(self, X):
-        return output(self._halves()[0], X - self.mean_)
+        return output(self._halves()[0], less(X, self.mean_))
 
     def _decode_raw(self, codes):
-        return output(self._halves()[1], codes)
+        return output(self._halves()[1], Dense(codes))
 
     def _decode(self, codes):
         return self._architecture.loss.link.forward(self._decode_raw(codes))
 
     def _errors(self, X):
-        return self._architecture.loss.entries(X, self._decode_raw(self._encode(X)))
+        return self._architecture.loss.entries(dense_rows(X), self._decode_raw(self._encode(X)))
 
     def _reconstruct(self, X):
         return self._blockwise(lambda block: self._decode(self._encode(block)), X, self.n_features_in_)
@@ -251,10 +253,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _blockwise(self, function, X, *shape):
         """Apply a function of rows in blocks; its results have the given shape a row."""
-        result = np.empty((len(X), *shape), dtype=np.result_type(X, self.mean_))
+        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X, self.mean_))
         widest = max(*self._architecture.widths, int(np.prod(shape)))
         # An overflow is an infinite reconstruction or error, not news.
         with np.errstate(over="ignore", invalid="ignore"):
-            for rows in gen_batches(len(X), block_rows([widest])):
+            for rows in gen_batches(X.shape[0], block_rows([widest])):
                 result[rows] = function(X[rows])
         return result

@@ -1,6 +1,7 @@
 """Validation that scikit-learn leaves out."""
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skae._sklearn import check_sample_weight
 
@@ -9,6 +10,14 @@ def refuse_masked(X):
     """Raise ValueError for masked entries: scikit-learn would drop the mask and go on with what is under it."""
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("Input X is a masked array with masked entries: fill or drop them first.")
+
+
+def canonical(X):
+    """Return X, in a copy if it is sparse and holds an entry in several parts."""
+    if issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
 
 
 def validated_weights(sample_weight, X):

@@ -54,7 +54,7 @@ class Activation(ABC):
         """Return the Z that gives A; values outside the open range give the Z of a point just inside."""
 
     def backward(self, A, delta):
-        """Multiply delta by g'(Z) in place: the gradient for A becomes the one for Z."""
+        """Multiply delta by g'(Z) in place: the gradient for A becomes the one for Z. A is used up as scratch."""
         delta *= self.derivative(A)
 
 
@@ -100,6 +100,10 @@ class Logistic(Activation):
     def second_derivative(self, A):
         return A * (1 - A) * (1 - 2 * A)
 
+    def backward(self, A, delta):
+        delta *= A
+        delta *= np.subtract(1, A, out=A)
+
     def inverse(self, A):
         return logit(np.clip(A, _MARGIN, 1 - _MARGIN))
 
@@ -119,6 +123,10 @@ class Tanh(Activation):
     def second_derivative(self, A):
         return -2 * A * (1 - A * A)
 
+    def backward(self, A, delta):
+        A *= A
+        delta *= np.subtract(1, A, out=A)
+
     def inverse(self, A):
         return np.arctanh(np.clip(A, _MARGIN - 1, 1 - _MARGIN))
 
@@ -137,6 +145,9 @@ class Relu(Activation):
 
     def second_derivative(self, A):
         return np.zeros_like(A)
+
+    def backward(self, A, delta):
+        delta *= np.sign(A, out=A)
 
     def inverse(self, A):
         # Positive also where A is zero: a unit that starts at the kink never moves.
@@ -162,6 +173,11 @@ class Softplus(Activation):
 
     def second_derivative(self, A):
         return -np.expm1(-A) * np.exp(-A)
+
+    def backward(self, A, delta):
+        np.negative(A, out=A)
+        np.expm1(A, out=A)
+        delta *= np.negative(A, out=A)
 
     def inverse(self, A):
         A = np.maximum(A, SMALLEST)

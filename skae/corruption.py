@@ -3,15 +3,31 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
 
 from skae._checks import check_number
+from skae._validation import canonical
+
+
+# What is drawn at a time.
+_BLOCK_ENTRIES = 2**20
 
 
 class Corruption(ABC):
-    """A random map of the inputs."""
+    """A random map of the inputs.
+
+    Attributes
+    ----------
+    keeps_sparse : bool
+        Whether `corrupt` takes CSR too, and leaves zeros what they are.
+    """
+
+    keeps_sparse: ClassVar[bool] = False
 
     @abstractmethod
     def corrupt(self, X, rng):
@@ -19,7 +35,7 @@ class Corruption(ABC):
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : {ndarray, CSR} of shape (n_samples, n_features)
 
         rng : numpy.random.Generator
             The only source of randomness.
@@ -51,13 +67,27 @@ class Masking(Corruption):
     """
 
     level: float = 0.25
+    keeps_sparse: ClassVar[bool] = True
 
     def __post_init__(self):
         check_number(self, "level", 0, 1, closed="both")
 
     def corrupt(self, X, rng):
-        kept = rng.random(X.shape, dtype=X.dtype) >= self.level
-        return np.where(kept, X, X.dtype.type(0))
+        result = X.copy()
+        entries = result.data if issparse(X) else result
+        for rows in gen_batches(X.shape[0], max(1, _BLOCK_ENTRIES // X.shape[1])):
+            # Sparse or not, every entry has a draw of its own, so that both are masked alike.
+            masked = rng.random((rows.stop - rows.start, X.shape[1]), dtype=X.dtype) < self.level
+            if issparse(X):
+                stored = slice(X.indptr[rows.start], X.indptr[rows.stop])
+                lengths = np.diff(X.indptr[rows.start : rows.stop + 1])
+                masked = masked[np.repeat(np.arange(len(lengths)), lengths), X.indices[stored]]
+                entries[stored][masked] = 0
+            else:
+                entries[rows][masked] = 0
+        if issparse(X):
+            result.eliminate_zeros()
+        return result
 
 
 @dataclass(frozen=True)
@@ -166,19 +196,32 @@ CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": Salt
 
 def corrupted(corruption, X, rng):
     """Return a draw of a Corruption or of any callable(X, rng), checked; X itself cannot be written to."""
-    view = X.view()
-    view.flags.writeable = False
+    if issparse(X) and isinstance(corruption, Corruption) and not corruption.keeps_sparse:
+        keeping = [name for name, part in CORRUPTIONS.items() if part.keeps_sparse]
+        raise ValueError(
+            f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
+            "X.toarray() if it fits into memory."
+        )
     draw = corruption.corrupt if isinstance(corruption, Corruption) else corruption
     # An overflow is infinite, and refused below.
     with np.errstate(over="ignore"):
-        result = _called(draw, view, rng, corruption)
+        result = _called(draw, _read_only(X), rng, corruption)
     if result.shape != X.shape:
         raise ValueError(
             f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."
         )
-    if not np.isfinite(result).all():
+    if not np.isfinite(result.data if issparse(result) else result).all():
         raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
     return result
+
+
+def _read_only(X):
+    if issparse(X):
+        parts = tuple(_read_only(part) for part in (X.data, X.indices, X.indptr))
+        return type(X)(parts, shape=X.shape, copy=False)
+    view = X.view()
+    view.flags.writeable = False
+    return view
 
 
 def _called(draw, X, rng, corruption):
@@ -187,7 +230,12 @@ def _called(draw, X, rng, corruption):
     except ValueError as error:
         error.add_note(f"Raised by corruption={corruption!r}, which gets X read-only and must return a copy.")
         raise
-    entries = np.asarray(result)
+    if issparse(X) != issparse(result):
+        kinds = ["an ndarray", "sparse"]
+        raise ValueError(
+            f"corruption must return {kinds[issparse(X)]}, as X is, but returned {kinds[issparse(result)]}: {corruption!r}."
+        )
+    entries = canonical(result.tocsr()) if issparse(result) else np.asarray(result)
     if isinstance(result, np.ma.MaskedArray) or entries.dtype.kind not in "biuf":
         raise ValueError(
             f"corruption must return an array of real numbers, but returned a {type(result).__name__} of dtype "

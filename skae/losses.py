@@ -53,6 +53,11 @@ class Loss(ABC):
     link: Activation
     links: ClassVar[tuple] = ()
 
+    @property
+    def least_squares(self):
+        """Whether the loss is half the squared error of the raw output itself."""
+        return False
+
     @abstractmethod
     def loss_gradient(self, target, raw, gradient_out):
         """Return the rows' losses, (n_rows,), and write dl/draw, (n_rows, n_features), into `gradient_out`.
@@ -84,6 +89,10 @@ class SquaredError(Loss):
 
     link: Activation = ACTIVATIONS["identity"]
     links: ClassVar[tuple] = tuple(ACTIVATIONS)
+
+    @property
+    def least_squares(self):
+        return self.link == ACTIVATIONS["identity"]
 
     def loss_gradient(self, target, raw, gradient_out):
         output = self.link.forward(raw)

@@ -5,11 +5,15 @@ the units of the X they are given, also behind a scaler in a Pipeline.
 """
 
 import numpy as np
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array
 
-from skae._validation import refuse_masked, validated_weights
+from skae._validation import canonical, refuse_masked, validated_weights
+from skae.rows import dense_rows
 
 __all__ = ["neg_reconstruction_error", "reconstruction_r2"]
+
+_BLOCK_ENTRIES = 2**18
 
 
 def reconstruction_r2(estimator, X, y=None, sample_weight=None):
@@ -24,7 +28,7 @@ def reconstruction_r2(estimator, X, y=None, sample_weight=None):
     estimator : object
         Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
 
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows to reconstruct.
 
     y : None
@@ -55,7 +59,7 @@ def reconstruction_r2(estimator, X, y=None, sample_weight=None):
     np.True_
     """
     X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
-    return r2(X, reconstruction, weights)
+    return r2(X, lambda rows: reconstruction[rows], weights)
 
 
 def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
@@ -66,7 +70,7 @@ def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     estimator : object
         Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
 
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows to reconstruct.
 
     y : None
@@ -96,34 +100,47 @@ def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     -0.101
     """
     X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
-    residual = np.subtract(X, reconstruction, dtype=np.float64)
     with np.errstate(over="ignore"):
-        return -float(weights @ np.sum(np.square(residual), axis=1) / weights.sum())
+        total = sum(
+            weights[rows] @ np.square(np.subtract(dense_rows(X, rows), reconstruction[rows], dtype=np.float64)).sum(axis=1)
+            for rows in _blocks(X)
+        )
+        return -float(total / weights.sum())
 
 
-def r2(X, reconstruction, weights):
-    """Variance-weighted R2 of a reconstruction of X, in float64.
+def r2(X, reconstruct, weights):
+    """Variance-weighted R2 of a reconstruction of X, a function of a slice of its rows, in float64.
 
     As `sklearn.metrics.r2_score`, except that a column whose spread is only rounding counts as constant, and that
     one row is a score, not a warning.
     """
     precision = 16 * np.finfo(X.dtype).eps
     # Squares of what X holds may overflow; a power of two leaves every digit.
-    exponent = -np.frexp(np.abs(X).max())[1]
-    X, reconstruction = (np.ldexp(np.asarray(part, dtype=np.float64), exponent) for part in (X, reconstruction))
-    mean = (weights @ X) / weights.sum()
+    exponent = -np.frexp(max(X.max(), -X.min()))[1]
+
+    def scaled(block):
+        return np.ldexp(block.astype(np.float64, copy=False), exponent)
+
+    mean = sum(weights[rows] @ scaled(dense_rows(X, rows)) for rows in _blocks(X)) / weights.sum()
+    residual, total = np.zeros((2, X.shape[1]))
     with np.errstate(over="ignore"):
-        residual = weights @ np.square(X - reconstruction)
-    total = weights @ np.square(X - mean)
+        for rows in _blocks(X):
+            block = scaled(dense_rows(X, rows))
+            residual += weights[rows] @ np.square(block - scaled(reconstruct(rows)))
+            total += weights[rows] @ np.square(block - mean)
     varies = total > weights.sum() * (precision * mean) ** 2
     if not varies.any():
         return float(np.all(residual <= weights.sum() * (precision * np.abs(mean).max()) ** 2))
     return float(1 - residual[varies].sum() / total[varies].sum())
 
 
+def _blocks(X):
+    return gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // X.shape[1]))
+
+
 def _reconstruct(estimator, X, sample_weight):
     refuse_masked(X)
-    rows = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+    rows = canonical(check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], input_name="X"))
     weights = validated_weights(sample_weight, rows)
     reconstruction = np.asarray(estimator.inverse_transform(estimator.transform(X)))
     if reconstruction.shape != rows.shape:

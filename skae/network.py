@@ -8,6 +8,7 @@ import numpy as np
 from skae.activations import ACTIVATIONS, Activation
 from skae.jacobian import sensitivities
 from skae.losses import Loss
+from skae.rows import Dense
 
 # Entries of the widest layer in one block of rows: its temporaries stay in cache.
 _BLOCK_ENTRIES = 2**18
@@ -71,23 +72,23 @@ class Architecture:
         return [*hidden, self.code, *hidden, ACTIVATIONS["identity"]]
 
     def layers(self, weights, intercepts):
-        """Return the layers with these parameters."""
-        return [Layer(*parts) for parts in zip(weights, intercepts, self.activations, strict=True)]
+        """Return the first layers, as many as there are parameters."""
+        return [Layer(*parts) for parts in zip(weights, intercepts, self.activations, strict=False)]
 
 
 def forward(layers, inputs, outputs):
-    """Write each layer's output, (n_rows, fan_out), into `outputs`."""
+    """Write each layer's output, (n_rows, fan_out), into `outputs`; the inputs are the first product's left factor."""
     for layer, A in zip(layers, outputs, strict=True):
-        np.matmul(inputs, layer.weight, out=A)
+        inputs.times(layer.weight, out=A)
         A += layer.intercept
         layer.activation.forward(A)
-        inputs = A
+        inputs = Dense(A)
 
 
 def trace(layers, inputs):
     """Return every layer's output for these inputs, in new arrays."""
-    dtype = np.result_type(inputs, layers[0].weight)
-    outputs = [np.empty((len(inputs), layer.weight.shape[1]), dtype) for layer in layers]
+    dtype = np.result_type(inputs.dtype, layers[0].weight)
+    outputs = [np.empty((inputs.shape[0], layer.weight.shape[1]), dtype) for layer in layers]
     forward(layers, inputs, outputs)
     return outputs
 
@@ -97,30 +98,38 @@ def output(layers, inputs):
     return trace(layers, inputs)[-1]
 
 
-def backward(layers, inputs, outputs, deltas, weight_gradients, intercept_gradients):
+def backward(layers, inputs, outputs, deltas, direct, weight_gradients, intercept_gradients, scratch):
     """Add one block's gradients to the buffers, from the last layer to the first.
 
     Parameters
     ----------
     layers, inputs, outputs
-        As in `forward`.
+        As in `forward`. The outputs are used up.
 
     deltas : list of ndarray of shape (n_rows, fan_out)
-        The gradients of the pre-activations: complete for the last layer; for the others what acts on them
-        directly, on top of what comes down from the layer above.
+        The last one is the gradient of the last layer's output; the others, and it, become those of the
+        pre-activations.
+
+    direct : list of ndarray of shape (n_rows, fan_out), or None
+        What acts on a layer's pre-activations directly, on top of what comes down from the layer above.
 
     weight_gradients, intercept_gradients : list of ndarray
         Shaped like the layers' weights and intercepts.
+
+    scratch : list of ndarray
+        Shaped like the weights, in the dtype of the products.
     """
     for index in reversed(range(len(layers))):
-        delta = deltas[index]
-        below = outputs[index - 1] if index else inputs
-        weight_gradients[index] += below.T @ delta
+        layer, delta = layers[index], deltas[index]
+        layer.activation.backward(outputs[index], delta)
+        if direct[index] is not None:
+            delta += direct[index]
+        below = Dense(outputs[index - 1]) if index else inputs
+        below.transposed_times(delta, out=scratch[index])
+        weight_gradients[index] += scratch[index]
         intercept_gradients[index] += delta.sum(axis=0)
         if index:
-            down = delta @ layers[index].weight.T
-            layers[index - 1].activation.backward(below, down)
-            deltas[index - 1] += down
+            np.matmul(delta, layer.weight.T, out=deltas[index - 1])
 
 
 def jacobian(layers, inputs):

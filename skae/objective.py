@@ -1,11 +1,13 @@
 """The objective of a fit and its gradient, in one pass over blocks of rows."""
 
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-from skae.network import backward, block_rows, forward
+from skae.network import Architecture, backward, block_rows, forward
 from skae.parameters import Layout
+from skae.rows import Centred, Dense, dense_rows
 from skae.threads import RowThreads
 
 # Threads beyond these would cost more memory, a gradient each, than they save time.
@@ -15,23 +17,59 @@ _MAX_WORKERS = 8
 _ENTRIES_A_WORKER = 2**15
 
 
-class _Worker:
-    """What one thread works with: buffers for a block of rows, and its part of the gradient."""
+@dataclass(frozen=True)
+class Problem:
+    """What is to be minimised.
+
+    Attributes
+    ----------
+    architecture : Architecture
+
+    penalties : tuple of Penalty
+
+    X : {ndarray, CSR} of shape (n_samples, n_features)
+        The targets.
+
+    draws : list of {ndarray, CSR} of shape (n_samples, n_features)
+        The inputs: [X], or corruptions of it.
+
+    weights : ndarray of shape (n_samples,)
+        Positive, in float64.
+
+    mean : ndarray of shape (n_features,)
+        Weighted means of X.
+    """
+
+    architecture: Architecture
+    penalties: tuple
+    X: object
+    draws: list
+    weights: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def is_corrupted(self):
+        return self.draws[0] is not self.X
+
+
+class Worker:
+    """What one thread works with: buffers for a block of rows, and its part of the sums over rows."""
 
     def __init__(self, architecture, layout, n_rows, dtype):
         def buffers(widths):
             return [np.empty((n_rows, width), dtype=dtype) for width in widths]
 
-        widths = architecture.layer_widths
-        self._inputs = buffers(widths[:1])[0]
-        self._outputs = buffers(widths[1:])
-        self._deltas = buffers(widths[1:])
+        n_features = architecture.widths[0]
         self.gradient = np.empty(layout.size)
         self.weight_gradients, self.intercept_gradients = layout.views(self.gradient)
-
-    def buffers(self, n_rows):
-        """Return the views for a block of so many rows: inputs, outputs, deltas."""
-        return self._inputs[:n_rows], [A[:n_rows] for A in self._outputs], [delta[:n_rows] for delta in self._deltas]
+        widths = [len(b) for b in self.intercept_gradients]
+        self.outputs, self.deltas = buffers(widths), buffers(widths)
+        self.direct = buffers(widths[: architecture.depth])
+        self.inputs, self.targets = buffers([n_features] * 2)
+        self.mean_code = np.empty(architecture.widths[-1])
+        self.sums = [self.mean_code]
+        product = np.empty(max(W.size for W in self.weight_gradients), dtype=dtype)
+        self.products = [product[: W.size].reshape(W.shape) for W in self.weight_gradients]
 
 
 class Objective:
@@ -42,21 +80,10 @@ class Objective:
 
     Parameters
     ----------
-    architecture : Architecture
-
-    penalties : sequence of Penalty
+    problem : Problem
 
     variables : CentredVariables
         What theta stands for.
-
-    draws : list of ndarray of shape (n_samples, n_features)
-        The network's inputs: X itself, or independent corruptions of it.
-
-    targets : ndarray of shape (n_samples, n_features)
-        What the reconstructions are compared with: X.
-
-    weights : ndarray of shape (n_samples,)
-        Sample weights, float64, with a positive sum.
 
     offset : ndarray of shape (n_features,)
         Subtracted from the inputs; the first layer's intercept is the one about it.
@@ -71,62 +98,75 @@ class Objective:
         Rows worked on at a time; None: as many as suit the cache.
     """
 
+    # How many layers theta has, from the first on; None: all of them.
+    n_layers = None
+
     def __init__(
         self,
-        architecture,
-        penalties,
+        problem,
         variables,
         *,
-        draws,
-        targets,
-        weights,
         offset,
         reference,
         threads=RowThreads(1),  # noqa: B008 - immutable
         block_size=None,
     ):
         self.reference = reference
-        self._architecture = architecture
+        self._problem = problem
+        self._architecture = problem.architecture
         self._on_weights, self._on_mean_code, self._on_rows = (
-            [penalty for penalty in penalties if penalty.acts_on == part] for part in ("weights", "mean_code", "rows")
+            [penalty for penalty in problem.penalties if penalty.acts_on == part]
+            for part in ("weights", "mean_code", "rows")
         )
         self._variables = variables
-        self._draws = draws
-        self._targets = targets
-        self._shares = weights / (weights.sum() * len(draws))
-        self._offset = offset.astype(targets.dtype)
+        self._dtype = problem.X.dtype
+        self._offset = offset.astype(self._dtype)
+        self._inputs = [Centred(draw, self._offset) for draw in problem.draws]
+        self._shares = problem.weights / (problem.weights.sum() * len(problem.draws))
 
-        self._layout = Layout(architecture)
+        self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
         self._parameters = np.empty(self.size)
-        self._compute_parameters = np.empty(self.size, dtype=targets.dtype)
-        self._layers = architecture.layers(*self._layout.views(self._compute_parameters))
+        self._compute_parameters = np.empty(self.size, dtype=self._dtype)
+        self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
+        self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
+        # A first sweep's codes are worth their memory: to encode once more costs a large product.
+        self._codes = None
+        if self._n_swept_first and self._architecture.depth == 1:
+            shape = len(problem.draws), len(self._shares), problem.architecture.widths[-1]
+            self._codes = np.empty(shape, dtype=self._dtype)
         self._threads = threads
         self._share_out(block_size)
 
+    @property
+    def _n_swept_first(self):
+        """How many layers are needed of all rows before the first gradient."""
+        return self._architecture.depth if self._on_mean_code else 0
+
     def _share_out(self, block_size):
         """Cut the rows into blocks and deal them out to the workers."""
-        n_rows, widths = len(self._targets), self._architecture.layer_widths
-        useful = len(self._draws) * n_rows * sum(widths) // _ENTRIES_A_WORKER
+        n_rows, widths = len(self._shares), self._architecture.layer_widths
+        useful = len(self._inputs) * n_rows * sum(widths) // _ENTRIES_A_WORKER
         n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
         size = min(block_size or block_rows(widths), ceil(n_rows / n_workers))
-        blocks = [(draw, slice(start, start + size)) for draw in self._draws for start in range(0, n_rows, size)]
-        self._deals = [
-            (_Worker(self._architecture, self._layout, size, self._targets.dtype), blocks[first::n_workers])
-            for first in range(n_workers)
+        blocks = [
+            (draw, slice(start, min(start + size, n_rows)))
+            for draw in range(len(self._inputs))
+            for start in range(0, n_rows, size)
         ]
+        self._deals = [(self._make_worker(size), blocks[first::n_workers]) for first in range(n_workers)]
+
+    def _make_worker(self, n_rows):
+        return Worker(self._architecture, self._layout, n_rows, self._dtype)
 
     def __call__(self, theta):
         """Return the value, a float, and the gradient, (n_parameters,), at theta."""
         # Overflow is an infinite value, which the solver steps back from, not news for the user.
         with np.errstate(over="ignore", invalid="ignore"):
-            self._variables.to_parameters(theta, out=self._parameters)
-            self._compute_parameters[...] = self._parameters
-            value, mean_code_gradient = self._mean_code_penalties()
+            self._set_parameters(theta)
+            value = self._look_ahead()
             gradient = np.zeros(self.size)
-            for worker_value, worker_gradient in self._threads.map(
-                lambda deal: self._sweep(*deal, mean_code_gradient), self._deals
-            ):
+            for worker_value, worker_gradient in self._threads.map(self._sweep, self._deals):
                 value += worker_value
                 gradient += worker_gradient
             weights, weight_gradients = (self._layout.views(flat)[0] for flat in (self._parameters, gradient))
@@ -135,53 +175,106 @@ class Objective:
             self._variables.pull_back(gradient)
         return float(value), gradient
 
-    def _mean_code_penalties(self):
-        """Value and gradient for the mean code; they need a sweep of the encoder over all rows first."""
-        gradient = np.zeros(self._architecture.widths[-1])
-        if not self._on_mean_code:
-            return 0.0, gradient
-        mean = sum(self._threads.map(lambda deal: self._sum_codes(*deal), self._deals))
-        value = sum(penalty.on_mean_code(mean, self._architecture.code, gradient) for penalty in self._on_mean_code)
-        return value, gradient
+    def parameters(self, theta):
+        """Return weights and intercepts of all layers, in float64, at theta."""
+        self._set_parameters(theta)
+        return self._layout.views(self._parameters.copy())
 
-    def _sum_codes(self, worker, blocks):
+    def _set_parameters(self, theta):
+        self._variables.to_parameters(theta, out=self._parameters)
+        self._compute_parameters[...] = self._parameters
+
+    def _look_ahead(self):
+        """Return the value of the terms that take a sweep of their own over all rows."""
+        if not self._n_swept_first:
+            return 0.0
+        workers = list(self._threads.map(self._sweep_first, self._deals))
+        mean = sum(worker.mean_code for worker in workers)
+        self._mean_code_gradient[...] = 0
+        return sum(
+            penalty.on_mean_code(mean, self._architecture.code, self._mean_code_gradient)
+            for penalty in self._on_mean_code
+        )
+
+    def _sweep_first(self, deal):
+        """Return the worker, with its sums over the rows that it was dealt."""
+        worker, blocks = deal
+        for part in worker.sums:
+            part[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
-            return sum(self._shares[rows] @ self._encode(worker, draw[rows])[-1] for draw, rows in blocks)
+            for draw, rows in blocks:
+                inputs, outputs = self._block(worker, draw, rows)
+                forward(self._layers[: self._n_swept_first], inputs, outputs[: self._n_swept_first])
+                self._add_statistics(worker, draw, rows, inputs, outputs)
+        return worker
 
-    def _sweep(self, worker, blocks, mean_code_gradient):
-        """Return the value and the gradient of a worker's blocks."""
+    def _add_statistics(self, worker, draw, rows, inputs, outputs):
+        worker.mean_code += self._shares[rows] @ outputs[self._architecture.depth - 1]
+
+    def _sweep(self, deal):
+        """Return the value and the gradient of the rows that a worker was dealt."""
+        worker, blocks = deal
         worker.gradient[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):
-            value = sum(self._add_block(worker, draw, rows, mean_code_gradient) for draw, rows in blocks)
+            value = sum(self._add_block(worker, draw, rows) for draw, rows in blocks)
         return value, worker.gradient
 
-    def _encode(self, worker, X):
-        """The encoder's outputs for a block, in the worker's buffers; the centred inputs are left in theirs."""
-        inputs, outputs, _ = worker.buffers(len(X))
-        codes = outputs[: self._architecture.depth]
-        np.subtract(X, self._offset, out=inputs)
-        forward(self._layers[: self._architecture.depth], inputs, codes)
-        return codes
+    def _block(self, worker, draw, rows):
+        """A block's centred inputs, and where its layers' outputs belong."""
+        n_rows = rows.stop - rows.start
+        outputs = [A[:n_rows] for A in worker.outputs]
+        if self._codes is not None:
+            outputs[0] = self._codes[draw, rows]
+        return self._inputs[draw].block(rows, worker.inputs), outputs
 
-    def _add_block(self, worker, draw, rows, mean_code_gradient):
+    def _add_block(self, worker, draw, rows):
         """Add a block's gradients to the worker's and return its part of the value."""
-        target, shares = self._targets[rows], self._shares[rows]
-        depth = self._architecture.depth
-        inputs, outputs, deltas = worker.buffers(len(target))
-        codes = self._encode(worker, draw[rows])
-        forward(self._layers[depth:], codes[-1], outputs[depth:])
+        inputs, outputs = self._block(worker, draw, rows)
+        deltas = [delta[: len(outputs[0])] for delta in worker.deltas]
+        if self._codes is None:
+            forward(self._layers, inputs, outputs)
+        else:
+            forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
+        value = self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
+        direct_value, direct = self._direct(worker, rows, outputs)
+        backward(
+            self._layers,
+            inputs,
+            outputs,
+            deltas,
+            direct,
+            worker.weight_gradients,
+            worker.intercept_gradients,
+            worker.products,
+        )
+        return value + direct_value
 
-        value = shares @ self._architecture.loss.loss_gradient(target, outputs[-1], deltas[-1])
-        column = shares.astype(target.dtype)[:, None]
-        deltas[-1] *= column
-        for delta in deltas[:-1]:
+    def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
+        """Write the gradient of the last output into `delta` and return the block's loss."""
+        shares = self._shares[rows]
+        target = dense_rows(self._problem.X, rows, worker.targets)
+        value = shares @ self._architecture.loss.loss_gradient(target, outputs[-1], delta)
+        delta *= self._column(rows)
+        return value
+
+    def _column(self, rows):
+        return self._shares[rows].astype(self._dtype)[:, None]
+
+    def _direct(self, worker, rows, outputs):
+        """Value and gradients, for the pre-activations, of the penalties on the encoder's outputs."""
+        direct = [None] * len(self._layers)
+        if not (self._on_rows or self._on_mean_code):
+            return 0.0, direct
+        depth, shares = self._architecture.depth, self._shares[rows]
+        encoder, activations = self._layers[:depth], outputs[:depth]
+        direct[:depth] = [delta[: len(shares)] for delta in worker.direct]
+        for delta in direct[:depth]:
             delta[...] = 0
         if self._on_mean_code:
-            deltas[depth - 1][...] = column * mean_code_gradient.astype(target.dtype)
-            self._architecture.code.backward(codes[-1], deltas[depth - 1])
-        for penalty in self._on_rows:
-            value += penalty.on_rows(
-                self._layers[:depth], codes, shares, deltas[:depth], worker.weight_gradients[:depth]
-            )
-        backward(self._layers, inputs, outputs, deltas, worker.weight_gradients, worker.intercept_gradients)
-        return value
+            code = direct[depth - 1]
+            np.multiply.outer(shares, self._mean_code_gradient, out=code, casting="same_kind")
+            code *= self._architecture.code.derivative(activations[-1])
+        return sum(
+            penalty.on_rows(encoder, activations, shares, direct[:depth], worker.weight_gradients[:depth])
+            for penalty in self._on_rows
+        ), direct

@@ -32,8 +32,17 @@ class Layout:
     ----------
     architecture : Architecture
 
+    n_layers : int, default=None
+        How many layers, from the first on, to lay out, if the weights are not tied; None: all.
+
     Attributes
     ----------
+    n_layers : int
+        Number of layers laid out.
+
+    is_whole : bool
+        Whether these are all.
+
     size : int
         Length of the flat vector.
 
@@ -41,9 +50,11 @@ class Layout:
         Of the distinct weights: of the encoder alone, if they are tied.
     """
 
-    def __init__(self, architecture):
-        widths = architecture.layer_widths
-        shapes = list(pairwise(widths))
+    def __init__(self, architecture, n_layers=None):
+        every = list(pairwise(architecture.layer_widths))
+        shapes = every[:n_layers]
+        self.is_whole = len(shapes) == len(every)
+        self.n_layers = len(shapes)
         self._tied = architecture.tied
         self.weight_shapes = shapes[: architecture.depth] if self._tied else shapes
         self._intercept_shapes = [(fan_out,) for _, fan_out in shapes]
@@ -84,7 +95,7 @@ class CentredVariables:
     layout : Layout
 
     scales : list of float
-        One a layer, of its weights.
+        One a layer, of its weights; those of layers that are not laid out are left out, as in all these lists.
 
     units : list of float
         One a layer, of its intercepts.
@@ -94,29 +105,29 @@ class CentredVariables:
     """
 
     def __init__(self, layout, scales, units, offsets):
-        self._scales = scales
-        self._units = units
         self._layout = layout
-        self._offsets = offsets
+        self._scales, self._units, self._offsets = (part[: layout.n_layers] for part in (scales, units, offsets))
         self._factors = np.empty(layout.size)
         weights, intercepts = layout.views(self._factors)
         self._factors[...] = 0
-        for W, scale in zip(weights, scales, strict=True):
+        for W, scale in zip(weights, self._scales, strict=True):
             np.maximum(W, scale, out=W)
-        for b, unit in zip(intercepts, units, strict=True):
+        for b, unit in zip(intercepts, self._units, strict=True):
             b[...] = unit
 
     def start(self, weights, output):
         """Return the theta of weights that are given in units of each layer's scale.
 
-        The pre-activations start about centred, the raw output about `output`, (n_features,).
+        The pre-activations start about centred, the raw output about `output`, (n_features,), unless its layer is
+        left out.
         """
         theta = np.zeros(self._layout.size)
         theta_weights, theta_intercepts = self._layout.views(theta)
         factors, _ = self._layout.views(self._factors)
         for theta_W, W, scale, factor in zip(theta_weights, weights, self._scales, factors, strict=False):
             theta_W[...] = W * (scale / factor)
-        theta_intercepts[-1][...] = output / self._units[-1]
+        if self._layout.is_whole:
+            theta_intercepts[-1][...] = output / self._units[-1]
         return theta
 
     def to_parameters(self, theta, out):

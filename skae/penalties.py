@@ -53,6 +53,11 @@ class Penalty(ABC):
     def check_code(self, activation):  # noqa: B027 - most penalties work with any code
         """Raise ValueError if the penalty does not work with codes of this activation."""
 
+    @property
+    def linear_decays(self):
+        """The weight decays, of the encoder and of the decoder, that the term is for a linear autoencoder, or None."""
+        return None
+
     def _shares(self, row_weights, like):
         """The factor of each row's gradient, in the dtype of the block."""
         return (self.weight * row_weights).astype(like.dtype)
@@ -104,6 +109,10 @@ class WeightDecay(Penalty):
     """
 
     acts_on = "weights"
+
+    @property
+    def linear_decays(self):
+        return self.weight, self.weight
 
     def on_weights(self, weights, gradients):
         value = 0.0
@@ -184,7 +193,7 @@ class L1Sparsity(Penalty):
     def on_rows(self, encoder, activations, row_weights, deltas, gradients):
         code = activations[-1]
         slope = np.sign(code)
-        encoder[-1].activation.backward(code, slope)
+        slope *= encoder[-1].activation.derivative(code)
         slope *= self._shares(row_weights, code)[:, None]
         deltas[-1] += slope
         return self.weight * (row_weights @ np.abs(code).sum(axis=1))
@@ -218,6 +227,10 @@ class Contraction(Penalty):
     """
 
     acts_on = "rows"
+
+    @property
+    def linear_decays(self):
+        return 2 * self.weight, 0.0
 
     def on_rows(self, encoder, activations, row_weights, deltas, gradients):
         if len(encoder) == 1:

@@ -6,12 +6,14 @@ from itertools import pairwise
 import numpy as np
 from sklearn.utils import gen_batches
 
+from skae import closed_form
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
-from skae.network import Architecture, block_rows, output
+from skae.network import block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
+from skae.projection import ProjectedObjective, why_not_projectable
+from skae.rows import less
 from skae.solvers import SolverResult
-from skae.threads import row_threads
 
 # Principal axes with less than this share of the largest variance are noise, not a start.
 _AXIS_SHARE = 1e-6
@@ -21,36 +23,14 @@ _AXIS_SHARE = 1e-6
 # deep ones hardly depend on it.
 _LEADING_SPREAD = 4.0
 
+# By name, in the order in which "auto" tries them: why a solver does not apply to a problem, or None if it does.
+SOLVERS = {
+    "svd": closed_form.why_no_closed_form,
+    "varpro": why_not_projectable,
+    "lbfgs": lambda problem: None,
+}
 
-@dataclass(frozen=True)
-class Problem:
-    """What is to be minimised.
-
-    Attributes
-    ----------
-    architecture : Architecture
-
-    penalties : tuple of Penalty
-
-    X : ndarray of shape (n_samples, n_features)
-        The targets.
-
-    draws : list of ndarray of shape (n_samples, n_features)
-        The inputs: [X], or corruptions of it.
-
-    weights : ndarray of shape (n_samples,)
-        Positive.
-
-    mean : ndarray of shape (n_features,)
-        Weighted means of X.
-    """
-
-    architecture: Architecture
-    penalties: tuple
-    X: np.ndarray
-    draws: list
-    weights: np.ndarray
-    mean: np.ndarray
+_OBJECTIVES = {"varpro": ProjectedObjective, "lbfgs": Objective}
 
 
 @dataclass(frozen=True)
@@ -65,26 +45,54 @@ class Trained:
     result : SolverResult
         How the solver came to them.
 
+    solver : str
+        Which one it was.
+
+    scale : float
+        Root mean square of what X deviates from its mean.
+
     trivial : bool
         Whether all rows have the same code, though they differ.
     """
 
     parameters: Parameters
     result: SolverResult
+    solver: str
+    scale: float
     trivial: bool
 
 
-def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
+def choose_solver(name, problem):
+    """Return the name of the solver to use; "auto" is the first that applies.
+
+    Raises ValueError if the one that is named does not.
+    """
+    if name == "auto":
+        return next(solver for solver, why_not in SOLVERS.items() if why_not(problem) is None)
+    reason = SOLVERS[name](problem)
+    if reason is not None:
+        raise ValueError(f"solver={name!r} does not apply: {reason}. Set solver='auto'.")
+    return name
+
+
+def train(problem, solver, search, callback, *, threads, start=None, init="glorot", rng=None):
     """Minimise the problem's objective.
 
     Parameters
     ----------
     problem : Problem
 
-    solver : object with minimize(objective, theta0, callback)
+    solver : str
+        A key of SOLVERS that applies to the problem.
+
+    search : object with minimize(objective, theta0, callback)
+        What searches if there is no closed form.
 
     callback : callable(theta, value)
         Called after every iteration.
+
+    threads : RowThreads
+        What the rows are shared out to.
 
     start : Parameters, default=None
         Where to start; None: afresh.
@@ -99,54 +107,56 @@ def train(problem, solver, callback, *, start=None, init="glorot", rng=None):
     -------
     Trained
     """
+    scale = scale_about([problem.X], problem.weights, problem.mean, threads)
+    if solver == "svd":
+        parameters, result = closed_form.solve(problem, threads)
+        callback(result.x, result.fun)
+    else:
+        parameters, result = _searched(problem, _OBJECTIVES[solver], search, callback, threads, scale, start, init, rng)
+    return Trained(parameters, result, solver, scale, trivial=scale > 0 and _code_is_constant(problem, parameters))
+
+
+def _searched(problem, objective_class, search, callback, threads, scale, start, init, rng):
     architecture = problem.architecture
-    layout = Layout(architecture)
-    same_rows = problem.draws[0] is problem.X
-    offset = problem.mean if same_rows else column_means(problem.draws, problem.weights)
-    scale = scale_about([problem.X], problem.weights, problem.mean)
-    input_scale = scale if same_rows else scale_about(problem.draws, problem.weights, offset)
+    layout = Layout(architecture, objective_class.n_layers)
+    offset, input_scale = problem.mean, scale
+    if problem.is_corrupted:
+        offset = column_means(problem.draws, problem.weights, threads)
+        input_scale = scale_about(problem.draws, problem.weights, offset, threads)
     variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
     if start is None:
-        theta = _initial_theta(problem, layout, variables, init, rng)
+        theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
         theta = variables.from_parameters(_flatten(layout, start.about(offset)))
-    with row_threads() as threads:
-        objective = Objective(
-            architecture,
-            problem.penalties,
-            variables,
-            draws=problem.draws,
-            targets=problem.X,
-            weights=problem.weights,
-            offset=offset,
-            reference=(scale and _reference(problem)) or 1.0,
-            threads=threads,
-        )
-        result = solver.minimize(objective, theta, callback)
-
-    flat = np.empty(layout.size)
-    variables.to_parameters(result.x, out=flat)
-    parameters = Parameters(*layout.views(flat), offset).about(problem.mean)
-    return Trained(parameters, result, trivial=scale > 0 and _code_is_constant(problem, parameters))
+    objective = objective_class(
+        problem,
+        variables,
+        offset=offset,
+        reference=(scale and _reference(problem, threads)) or 1.0,
+        threads=threads,
+    )
+    result = search.minimize(objective, theta, callback)
+    return Parameters(*objective.parameters(result.x), offset).about(problem.mean), result
 
 
 def _code_is_constant(problem, parameters):
     """Whether the codes differ by less than half of their digits."""
     architecture = problem.architecture
     encoder = architecture.layers(parameters.weights, parameters.intercepts)[: architecture.depth]
+    X, offset = problem.X, parameters.offset.astype(problem.X.dtype)
     first = None
-    for rows in gen_batches(len(problem.X), block_rows(architecture.widths)):
-        codes = output(encoder, problem.X[rows] - parameters.offset)
+    for rows in gen_batches(X.shape[0], block_rows(architecture.widths)):
+        codes = output(encoder, less(X[rows], offset))
         first = codes[0] if first is None else first
         if np.abs(codes - first).max() > np.sqrt(np.finfo(problem.X.dtype).eps) * np.abs(first).max():
             return False
     return True
 
 
-def _reference(problem):
+def _reference(problem, threads):
     """What a perfect reconstruction gains over that by the mean."""
     loss = problem.architecture.loss
-    return mean_over_rows(lambda block: loss.divergence(block, problem.mean), problem.X, problem.weights)
+    return mean_over_rows(lambda block: loss.divergence(block, problem.mean), problem.X, problem.weights, threads)
 
 
 def centred_variables(layout, architecture, input_scale, output_scale):
@@ -184,16 +194,16 @@ def _typical_output(activation):
     return round(float(mean), 12), float(np.sqrt(weights @ (outputs - mean) ** 2))
 
 
-def _initial_theta(problem, layout, variables, init, rng):
+def _initial_theta(problem, layout, variables, init, rng, threads):
     weights = [glorot(shape, rng) for shape in layout.weight_shapes]
     if init == "pca":
-        _fill_with_principal_axes(weights[0], problem)
+        _fill_with_principal_axes(weights[0], problem, threads)
     return variables.start(weights, problem.architecture.loss.link.inverse(problem.mean))
 
 
-def _fill_with_principal_axes(W, problem):
+def _fill_with_principal_axes(W, problem, threads):
     """Put the principal axes in the first columns, each of the length that Glorot's range gives on average."""
-    variances, axes = principal_axes(problem.X, problem.weights, problem.mean)
+    variances, axes = principal_axes(problem.X, problem.weights, problem.mean, threads)
     count = min(W.shape[1], int(np.sum(variances > _AXIS_SHARE * variances[0])))
     W[:, :count] = axes[:count].T * np.sqrt(2 * W.shape[0] / sum(W.shape))
 
@@ -203,6 +213,6 @@ def _flatten(layout, parameters):
     weights, intercepts = layout.views(flat)
     for W, value in zip(layout.distinct(weights), parameters.weights, strict=False):
         W[...] = value
-    for b, value in zip(intercepts, parameters.intercepts, strict=True):
+    for b, value in zip(intercepts, parameters.intercepts, strict=False):
         b[...] = value
     return flat

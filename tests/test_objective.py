@@ -11,7 +11,7 @@ from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper, corrupted
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means
 from skae.network import Architecture
-from skae.objective import Objective
+from skae.objective import Objective, Problem
 from skae.parameters import Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
 from skae.threads import RowThreads
@@ -48,18 +48,9 @@ def make_objective(architecture, penalties=(), corruption=None, weights=None, dt
     draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
     weights = np.ones(N_SAMPLES) if weights is None else weights
     variables = centred_variables(Layout(architecture), architecture, 0.6, 0.7)
-    offset = column_means(draws, weights)
-    return Objective(
-        architecture,
-        penalties,
-        variables,
-        draws=draws,
-        targets=X,
-        weights=weights,
-        offset=offset,
-        reference=1.0,
-        **options,
-    )
+    problem = Problem(architecture, penalties, X, draws, weights, column_means([X], weights, RowThreads(1)))
+    offset = column_means(draws, weights, RowThreads(1))
+    return Objective(problem, variables, offset=offset, reference=1.0, **options)
 
 
 def allowed(penalties, architecture):
@@ -87,7 +78,8 @@ def plain_value(objective, architecture, activation, loss, link, penalties, thet
     objective._variables.to_parameters(theta, out=flat)
     weights, intercepts = Layout(architecture).views(flat)
     g, depth = FUNCTIONS[activation], architecture.depth
-    X, sample_weight = objective._targets, objective._shares * len(objective._draws)
+    problem = objective._problem
+    X, sample_weight = problem.X, objective._shares * len(problem.draws)
 
     def encode(x):
         for W, b in zip(weights[:depth], intercepts[:depth], strict=True):
@@ -106,7 +98,7 @@ def plain_value(objective, architecture, activation, loss, link, penalties, thet
         return 0.5 * np.sum((FUNCTIONS["identity" if link == "auto" else link](a) - target) ** 2)
 
     def mean_over_rows(function):
-        draws = [draw - objective._offset for draw in objective._draws]
+        draws = [draw - objective._offset for draw in problem.draws]
         rows = [(w, x, t) for draw in draws for w, x, t in zip(sample_weight, draw, X, strict=True)]
         return sum(w * function(x, t) for w, x, t in rows) / len(draws)
 
@@ -230,7 +222,8 @@ def test_an_evaluation_leaves_its_inputs_unchanged(loss, tied, corruption):
         corruption = corruption and Masking(0.3)
     objective = make_objective(architecture, PENALTY_SETS["all"], corruption)
     theta = random_theta(objective)
-    arrays = [theta, objective._targets, *objective._draws, objective._shares, objective._offset]
+    problem = objective._problem
+    arrays = [theta, problem.X, *problem.draws, problem.weights, objective._offset]
     copies = [array.copy() for array in arrays]
     first = objective(theta)
     for array, copy in zip(arrays, copies, strict=True):
@@ -276,16 +269,7 @@ def repeated_and_weighted(penalties, architecture):
     rows = np.repeat(X, counts, axis=0)
     offset = rows.mean(axis=0)
     return [
-        Objective(
-            architecture,
-            penalties,
-            variables,
-            draws=[data],
-            targets=data,
-            weights=weights,
-            offset=offset,
-            reference=1.0,
-        )
+        Objective(Problem(architecture, penalties, data, [data], weights, offset), variables, offset=offset, reference=1.0)
         for data, weights in ((X, counts.astype(float)), (rows, np.ones(len(rows))))
     ]
 

@@ -8,7 +8,7 @@ import pytest
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
 from skae.network import Architecture
-from skae.objective import Objective
+from skae.objective import Objective, Problem
 from skae.parameters import CentredVariables, Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
 
@@ -83,17 +83,9 @@ def test_value_and_gradient(activation, loss, depth, tied):
     layout = Layout(architecture)
     n_layers = 2 * depth
     identity = CentredVariables(layout, [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
-    objective = Objective(
-        architecture,
-        penalties,
-        identity,
-        draws=[inputs],
-        targets=targets,
-        weights=weights,
-        offset=np.zeros(WIDTHS[0]),
-        reference=1.0,
-        block_size=4,
-    )
+    offset = np.zeros(WIDTHS[0])
+    problem = Problem(architecture, penalties, targets, [inputs], weights, offset)
+    objective = Objective(problem, identity, offset=offset, reference=1.0, block_size=4)
     theta = 0.7 * rng.standard_normal(objective.size)
     value, gradient = objective(theta)
 
