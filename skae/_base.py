@@ -212,7 +212,7 @@ class BaseAutoencoder(FittedMethods, ABC):
             return -(-X.shape[1] // 2)
         if self.n_components >= 1:
             return int(self.n_components)
-        variances, _ = principal_axes(X, weights, mean, threads)
+        variances, _, _ = principal_axes(X, weights, mean, threads, min(X.shape))
         if not variances.any():
             return 1
         share = np.cumsum(variances) / variances.sum()

@@ -39,8 +39,10 @@ alpha : float, default={alpha}
 penalties : sequence of penalty objects, default={penalties}
     Further terms of the objective, from `skae.penalties`.
 
-solver : {{"auto", "lbfgs"}}, default={solver}
-    "lbfgs" searches over all parameters with L-BFGS. "auto" chooses.
+solver : {{"auto", "svd", "varpro", "lbfgs"}}, default={solver}
+    "svd" is the closed form of the linear autoencoder. "varpro" searches with L-BFGS over all layers but a linear,
+    untied last one under squared error, which variable projection eliminates: far fewer and cheaper iterations.
+    "lbfgs" searches over all parameters. "auto" takes the first of these that applies to the other parameters.
 
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
@@ -94,7 +96,7 @@ loss_curve_ : list of float
     The objective after each iteration.
 
 n_iter_ : int
-    Number of iterations.
+    Number of iterations; 1 for the closed form.
 
 n_evaluations_ : int
     Number of evaluations of the objective.

@@ -42,19 +42,20 @@ def _decays(problem):
 
 def solve(problem, threads):
     """Return the optimal Parameters and a SolverResult."""
-    variances, axes = principal_axes(problem.X, problem.weights, problem.mean, threads)
     tied, (n_features, size) = problem.architecture.tied, problem.architecture.widths
+    variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
+    axes = svd_flip(None, axes, u_based_decision=False)[1]
+    count = len(variances)
     encoder, decoder = _decays(problem)
-    count = min(size, len(variances))
-    kept, axes = variances[:count], svd_flip(None, axes[:count], u_based_decision=False)[1]
     strength = encoder / 2 if tied else np.sqrt(encoder * decoder)
     with np.errstate(divide="ignore"):
-        products = np.ones(count) if strength == 0 else np.maximum(1 - strength / kept, 0)
+        products = np.ones(count) if strength == 0 else np.maximum(1 - strength / variances, 0)
     balance = 1.0 if tied or encoder == 0 else (decoder / encoder) ** 0.25
     W, V = np.zeros((n_features, size)), np.zeros((size, n_features))
     W[:, :count] = axes.T * (np.sqrt(products) * balance)
     V[:count] = axes * (np.sqrt(products) / balance)[:, None]
-    loss = 0.5 * kept @ (1 - products) ** 2 + strength * products.sum() + 0.5 * variances[count:].sum()
+    left = max(total - variances.sum(), 0) if count < min(problem.X.shape) else 0
+    loss = 0.5 * (variances @ (1 - products) ** 2 + left) + strength * products.sum()
 
     parameters = Parameters([W, V], [np.zeros(size), problem.mean], problem.mean)
     return parameters, SolverResult(

@@ -58,33 +58,40 @@ def _roots(X, weights):
     return np.sqrt(weights / weights.sum()).astype(X.dtype)
 
 
-def principal_axes(X, weights, mean, threads):
-    """Return the variances along the principal axes, by decreasing variance, and the axes, one a row.
+def principal_axes(X, weights, mean, threads, count):
+    """Return the variances along the first principal axes, by decreasing variance, the axes, one a row, and the total.
 
-    There are as many as the smaller side of X.
+    There are `count` axes, but no more than the smaller side of X.
     """
-    if X.shape[0] < X.shape[1]:
-        return _axes_of_few_rows(X, weights, mean, threads)
-    variances, axes = eigh(_covariance(X, weights, mean, threads), overwrite_a=True, check_finite=False)
-    return np.maximum(variances[::-1], 0), axes.T[::-1]
+    of_axes = X.shape[0] >= X.shape[1]
+    products = _covariance(X, weights, mean, threads) if of_axes else _inner_products(X, weights, mean, threads)
+    total, size = np.trace(products), len(products)
+    count = min(count, size)
+    # Few of many axes are found faster on their own.
+    subset = (size - count, size - 1) if 4 * count < size else None
+    variances, vectors = eigh(products, subset_by_index=subset, overwrite_a=True, check_finite=False)
+    variances, vectors = np.maximum(variances[::-1][:count], 0), vectors[:, ::-1][:, :count]
+    return variances, (vectors if of_axes else _axes_of(vectors, X, weights, mean)).T, total
 
 
-def _axes_of_few_rows(X, weights, mean, threads):
-    """The same by way of the inner products of the rows."""
+def _inner_products(X, weights, mean, threads):
+    """Return the inner products of the centred rows, (n_samples, n_samples), for an X of more columns than rows."""
     roots = np.sqrt(weights / weights.sum())[:, None]
 
-    def centred(columns):
-        return roots * (dense_rows(X.T, columns).T.astype(np.float64) - mean[columns])
-
     def part(columns):
-        block = centred(columns)
+        block = dense_rows(X[:, columns]).astype(np.float64)
+        block -= mean[columns]
+        block *= roots
         return block @ block.T
 
-    variances, rows = eigh(_sum(part, X, threads, axis=1))
-    variances, rows = np.maximum(variances[::-1], 0), rows[:, ::-1]
-    # Where the variance is nothing but rounding, QR completes the axes.
-    axes, _ = qr(X.T @ (roots * rows) - np.outer(mean, roots.T @ rows), mode="economic")
-    return variances, axes.T
+    return _sum(part, X, threads, axis=1)
+
+
+def _axes_of(rows, X, weights, mean):
+    """Return the right singular vectors, one a column, that belong to left ones; QR makes up those without variance."""
+    combinations = np.sqrt(weights / weights.sum())[:, None] * rows
+    axes, _ = qr(X.T @ combinations - np.outer(mean, combinations.sum(axis=0)), mode="economic")
+    return axes
 
 
 def _variances(draws, weights, mean, threads):

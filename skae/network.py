@@ -10,8 +10,10 @@ from skae.jacobian import sensitivities
 from skae.losses import Loss
 from skae.rows import Dense
 
-# Entries of the widest layer in one block of rows: its temporaries stay in cache.
-_BLOCK_ENTRIES = 2**18
+# Entries of the widest layer in one block of rows: few enough for its temporaries to stay in cache, enough for its
+# products and sums to be worth the calls. Measured on MNIST with 64 to 500 units: 334 to 1000 rows differ by a few
+# per cent, 167 are slower everywhere.
+_BLOCK_ENTRIES = 400_000
 
 
 def block_rows(widths):

@@ -123,6 +123,7 @@ class Objective:
         self._offset = offset.astype(self._dtype)
         self._inputs = [Centred(draw, self._offset) for draw in problem.draws]
         self._shares = problem.weights / (problem.weights.sum() * len(problem.draws))
+        self._column = self._shares.astype(self._dtype)[:, None]
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
@@ -148,7 +149,9 @@ class Objective:
         n_rows, widths = len(self._shares), self._architecture.layer_widths
         useful = len(self._inputs) * n_rows * sum(widths) // _ENTRIES_A_WORKER
         n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
-        size = min(block_size or block_rows(widths), ceil(n_rows / n_workers))
+        # As many blocks for every worker, and all of about the same size: nobody waits for the last one.
+        n_rounds = ceil(n_rows / (n_workers * min(block_size or block_rows(widths), n_rows)))
+        size = ceil(n_rows / (n_workers * n_rounds))
         blocks = [
             (draw, slice(start, min(start + size, n_rows)))
             for draw in range(len(self._inputs))
@@ -254,11 +257,8 @@ class Objective:
         shares = self._shares[rows]
         target = dense_rows(self._problem.X, rows, worker.targets)
         value = shares @ self._architecture.loss.loss_gradient(target, outputs[-1], delta)
-        delta *= self._column(rows)
+        delta *= self._column[rows]
         return value
-
-    def _column(self, rows):
-        return self._shares[rows].astype(self._dtype)[:, None]
 
     def _direct(self, worker, rows, outputs):
         """Value and gradients, for the pre-activations, of the penalties on the encoder's outputs."""

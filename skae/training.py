@@ -203,8 +203,8 @@ def _initial_theta(problem, layout, variables, init, rng, threads):
 
 def _fill_with_principal_axes(W, problem, threads):
     """Put the principal axes in the first columns, each of the length that Glorot's range gives on average."""
-    variances, axes = principal_axes(problem.X, problem.weights, problem.mean, threads)
-    count = min(W.shape[1], int(np.sum(variances > _AXIS_SHARE * variances[0])))
+    variances, axes, _ = principal_axes(problem.X, problem.weights, problem.mean, threads, W.shape[1])
+    count = int(np.sum(variances > _AXIS_SHARE * variances[0]))
     W[:, :count] = axes[:count].T * np.sqrt(2 * W.shape[0] / sum(W.shape))
 
 
