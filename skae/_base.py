@@ -116,7 +116,8 @@ class BaseAutoencoder(FittedMethods, ABC):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; sparse X is worked on as CSR and never made dense as a whole. float32 is kept, everything else is worked on as float64.
+            Training data. float32 is kept, everything else is worked on as float64. Sparse X is worked on as CSR and
+            never made dense as a whole.
 
         y : None
             Ignored.

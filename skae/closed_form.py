@@ -24,14 +24,14 @@ def why_no_closed_form(problem):
     """Return why the optimum has no closed form, or None if it has one."""
     architecture = problem.architecture
     if architecture.depth > 1 or architecture.code != ACTIVATIONS["identity"] or not architecture.loss.least_squares:
-        return "it is for the linear autoencoder: activation='identity', no hidden layers, squared error, a linear output"
+        return "it is for the linear autoencoder: identity activations, no hidden layers, squared error"
     if problem.is_corrupted:
         return "the inputs are corrupted"
     if any(penalty.linear_decays is None for penalty in problem.penalties):
         return "of the penalties it takes WeightDecay and Contraction alone"
     encoder, decoder = _decays(problem)
     if not architecture.tied and (encoder > 0) != (decoder > 0):
-        return "there is no optimum: a contraction of untied weights needs an alpha above 0, or the decoder grows for ever"
+        return "there is no optimum: an untied decoder undoes the contraction, unless alpha is above 0"
     return None
 
 

@@ -13,7 +13,6 @@ from sklearn.utils import gen_batches
 from skae._checks import check_number
 from skae._validation import canonical
 
-
 # What is drawn at a time.
 _BLOCK_ENTRIES = 2**20
 
@@ -231,10 +230,8 @@ def _called(draw, X, rng, corruption):
         error.add_note(f"Raised by corruption={corruption!r}, which gets X read-only and must return a copy.")
         raise
     if issparse(X) != issparse(result):
-        kinds = ["an ndarray", "sparse"]
-        raise ValueError(
-            f"corruption must return {kinds[issparse(X)]}, as X is, but returned {kinds[issparse(result)]}: {corruption!r}."
-        )
+        kind, got = ("a sparse array", "an ndarray") if issparse(X) else ("an ndarray", "a sparse array")
+        raise ValueError(f"corruption must return {kind}, as X is, but returned {got}: {corruption!r}.")
     entries = canonical(result.tocsr()) if issparse(result) else np.asarray(result)
     if isinstance(result, np.ma.MaskedArray) or entries.dtype.kind not in "biuf":
         raise ValueError(

@@ -100,12 +100,12 @@ def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     -0.101
     """
     X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
+    total = 0.0
     with np.errstate(over="ignore"):
-        total = sum(
-            weights[rows] @ np.square(np.subtract(dense_rows(X, rows), reconstruction[rows], dtype=np.float64)).sum(axis=1)
-            for rows in _blocks(X)
-        )
-        return -float(total / weights.sum())
+        for rows in _blocks(X):
+            residual = np.subtract(dense_rows(X, rows), reconstruction[rows], dtype=np.float64)
+            total += weights[rows] @ np.square(residual).sum(axis=1)
+    return -float(total / weights.sum())
 
 
 def r2(X, reconstruct, weights):

@@ -86,9 +86,10 @@ def glorot(shape, rng):
 class CentredVariables:
     """The linear change of variables in which the solver works: theta instead of the parameters.
 
-    W = scale * theta_W and b = unit * theta_b - offset W, where a tied matrix has the larger of its two scales. In
-    these variables every layer sees inputs that are about centred and of unit size, whatever the unit of X and the
-    level of the activations. The objective stays the one of the parameters, only better conditioned.
+    W = scale * theta_W and b = unit * theta_b - offset W, where a tied matrix has the larger of its two scales, and
+    theta_W and theta_b go through a whitening first if there is one. In these variables every layer sees inputs that
+    are about centred and of unit size, whatever the unit of X and the level of the activations. The objective stays
+    the one of the parameters, only better conditioned.
 
     Parameters
     ----------
@@ -105,8 +106,9 @@ class CentredVariables:
     """
 
     def __init__(self, layout, scales, units, offsets):
-        self._layout = layout
+        self.layout = layout
         self._scales, self._units, self._offsets = (part[: layout.n_layers] for part in (scales, units, offsets))
+        self._whitenings = []
         self._factors = np.empty(layout.size)
         weights, intercepts = layout.views(self._factors)
         self._factors[...] = 0
@@ -115,24 +117,35 @@ class CentredVariables:
         for b, unit in zip(intercepts, self._units, strict=True):
             b[...] = unit
 
+    def whitened(self, whitenings, means):
+        """Return these variables with other offsets, the layers' mean inputs, and whitened.
+
+        The first layer's inputs are centred by the objective; a tied decoder goes by its encoder's whitening.
+        """
+        result = CentredVariables(self.layout, self._scales, self._units, [self._offsets[0], *means[1:]])
+        result._whitenings = whitenings
+        return result
+
     def start(self, weights, output):
         """Return the theta of weights that are given in units of each layer's scale.
 
         The pre-activations start about centred, the raw output about `output`, (n_features,), unless its layer is
         left out.
         """
-        theta = np.zeros(self._layout.size)
-        theta_weights, theta_intercepts = self._layout.views(theta)
-        factors, _ = self._layout.views(self._factors)
+        theta = np.zeros(self.layout.size)
+        theta_weights, theta_intercepts = self.layout.views(theta)
+        factors, _ = self.layout.views(self._factors)
         for theta_W, W, scale, factor in zip(theta_weights, weights, self._scales, factors, strict=False):
             theta_W[...] = W * (scale / factor)
-        if self._layout.is_whole:
+        if self.layout.is_whole:
             theta_intercepts[-1][...] = output / self._units[-1]
         return theta
 
     def to_parameters(self, theta, out):
         """Write the parameters of theta into the flat vector `out`."""
         np.multiply(theta, self._factors, out=out)
+        for whitening, W, b in self._whitened_layers(out):
+            whitening.to_parameters(W, b)
         for W, b, offset in self._moved_layers(out):
             b -= offset @ W
 
@@ -141,6 +154,8 @@ class CentredVariables:
         theta = parameters.copy()
         for W, b, offset in self._moved_layers(theta):
             b += offset @ W
+        for whitening, W, b in self._whitened_layers(theta):
+            whitening.from_parameters(W, b)
         theta /= self._factors
         return theta
 
@@ -148,9 +163,14 @@ class CentredVariables:
         """Turn the gradient for the parameters into the one for theta, in place."""
         for dW, db, offset in self._moved_layers(gradient):
             dW -= np.outer(offset, db)
+        for whitening, dW, db in self._whitened_layers(gradient):
+            whitening.pull_back(dW, db)
         gradient *= self._factors
 
+    def _whitened_layers(self, flat):
+        return zip(self._whitenings, *self.layout.views(flat), strict=False)
+
     def _moved_layers(self, flat):
-        for W, b, offset in zip(*self._layout.views(flat), self._offsets, strict=True):
+        for W, b, offset in zip(*self.layout.views(flat), self._offsets, strict=True):
             if offset is not None:
                 yield W, b, offset

@@ -17,8 +17,8 @@ from skae.network import output
 from skae.objective import Objective, Worker
 from skae.rows import Centred, Dense
 
-# The value is the total variance less what is explained. Where it is less than this many roundings of the total, the
-# residuals themselves are squared.
+# The value is the total variance less what is explained. Where it is less than this many roundings of the total, or
+# where the outputs of the layer below are nearly dependent, the residuals themselves are squared.
 _ROUNDINGS = 2.0**10
 
 
@@ -59,9 +59,9 @@ class ProjectedObjective(Objective):
         mean = problem.mean.astype(problem.X.dtype)
         self._targets = Centred(problem.X, mean)
         self._mean_target = problem.mean - mean
-        # One draw that is X itself has the same centred rows as the targets.
-        self._clean = not problem.is_corrupted
         super().__init__(problem, variables, **options)
+        # Then the inputs' centred rows are the targets' too.
+        self._clean = not problem.is_corrupted and np.array_equal(self._offset, mean)
         self._decay = sum(penalty.linear_decays[1] for penalty in self._on_weights)
         self._total = 0.5 * mean_over_rows(
             lambda block: (block - problem.mean) ** 2, problem.X, problem.weights, self._threads
@@ -87,12 +87,14 @@ class ProjectedObjective(Objective):
         mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker, _ in self._deals), strict=True))
         gram -= np.outer(mean, mean)
         cross -= np.outer(self._mean_target, mean)
-        V = ridge(gram, cross.T, self._decay, np.finfo(self._dtype).eps)
+        precision = np.finfo(self._dtype).eps
+        V, pivot = ridge(gram, cross.T, self._decay, precision)
         self._V, self._c = V, self._mean_target - mean @ V
         self._products = [part.astype(self._dtype) for part in (V, self._c, V @ V.T, self._c @ V.T)]
 
         explained = 0.5 * np.vdot(cross, V.T)
-        self._from_residuals = self._total - explained < _ROUNDINGS * np.finfo(self._dtype).eps * self._total
+        few_digits = self._total - explained < _ROUNDINGS * precision * self._total
+        self._from_residuals = few_digits or pivot < np.sqrt(precision)
         return value + (0.5 * self._decay * np.vdot(V, V) if self._from_residuals else self._total - explained)
 
     def _target_block(self, worker, rows, inputs):
@@ -131,9 +133,13 @@ class ProjectedObjective(Objective):
 def ridge(gram, cross, decay, precision):
     """Return V that minimises 1/2 tr(V^T gram V) - tr(V^T cross) + decay / 2 ||V||_F^2, (width, n_targets).
 
-    Directions of `gram` that are zero up to `precision`, its relative rounding, get no weight.
+    Directions of `gram` that are zero up to `precision`, its relative rounding, get no weight. The second result says
+    how far the matrix is from a singular one: the least share of a unit that the others do not explain. What is not
+    finite gives NaN.
     """
     A = gram + decay * np.eye(len(gram))
+    if not (np.isfinite(A).all() and np.isfinite(cross).all()):
+        return np.full_like(cross, np.nan), 0.0
     units = np.sqrt(np.maximum(np.diag(A), 0))
     units[units == 0] = 1
     A /= np.outer(units, units)
@@ -141,11 +147,12 @@ def ridge(gram, cross, decay, precision):
     smallest = precision * len(A)
     try:
         factor = cho_factor(A, lower=True)
-        if np.diag(factor[0]).min() ** 2 > smallest:
-            return cho_solve(factor, cross) / units[:, None]
+        pivot = np.diag(factor[0]).min() ** 2
+        if pivot > smallest:
+            return cho_solve(factor, cross) / units[:, None], pivot
     except LinAlgError:
         pass
     variances, axes = eigh(A)
     kept = variances > smallest * variances[-1]
     axes = axes[:, kept]
-    return (axes / variances[kept]) @ (axes.T @ cross) / units[:, None]
+    return (axes / variances[kept]) @ (axes.T @ cross) / units[:, None], 0.0

@@ -1,5 +1,6 @@
 """Solvers: minimise a function of a flat vector, from a start, and return a record."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -33,6 +34,7 @@ class SolverResult:
         Largest entry, in size, of the gradient at x of the objective divided by its reference.
 
     n_iter, n_evaluations : int
+        At least 1.
 
     status : Status
 
@@ -91,12 +93,15 @@ class LBFGS:
         result = minimize(
             search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
         )
+        if not result.nit:  # a start that cannot be bettered is the first iterate
+            with suppress(StopIteration):
+                search.report()
         gradient_norm = float(np.max(np.abs(result.jac), initial=0))
         return SolverResult(
             x=result.x,
             fun=float(result.fun * objective.reference),
             gradient_norm=gradient_norm,
-            n_iter=int(result.nit),
+            n_iter=max(1, int(result.nit)),
             n_evaluations=search.n_evaluations,
             status=self._status(result, search, gradient_norm),
             message=str(result.message),
@@ -154,6 +159,9 @@ class _Search:
 
     def end_iteration(self, intermediate_result):
         self._origin = self._trial
+        self.report()
+
+    def report(self):
         theta, value, _ = self._origin
         if self._callback is None:
             return

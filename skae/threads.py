@@ -9,9 +9,11 @@ they wait.
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
 import scipy
 from threadpoolctl import ThreadpoolController
 
@@ -39,6 +41,14 @@ class RowThreads:
         if self._executor is None or len(parts) == 1:
             return map(function, parts)
         return self._executor.map(function, parts)
+
+    def product(self, A, B):
+        """Return A B, whose columns are shared out."""
+        result = np.empty((len(A), B.shape[1]), dtype=np.result_type(A, B))
+        edges = np.linspace(0, B.shape[1], self.n_threads + 1, dtype=int)
+        columns = [slice(*edge) for edge in pairwise(edges)]
+        list(self.map(lambda part: np.matmul(A, B[:, part], out=result[:, part]), columns))
+        return result
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """One training run: from validated data and parts to parameters, by way of a centred and scaled objective."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from sklearn.utils import gen_batches
 
 from skae import closed_form
+from skae.approach import approach
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
 from skae.network import block_rows, output
 from skae.objective import Objective
@@ -128,13 +130,15 @@ def _searched(problem, objective_class, search, callback, threads, scale, start,
         theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
         theta = variables.from_parameters(_flatten(layout, start.about(offset)))
-    objective = objective_class(
-        problem,
-        variables,
-        offset=offset,
-        reference=(scale and _reference(problem, threads)) or 1.0,
-        threads=threads,
+    make_objective = partial(
+        objective_class, offset=offset, reference=(scale and _reference(problem, threads)) or 1.0, threads=threads
     )
+    if objective_class is Objective and scale:
+        options = {} if start is None else {"n_parts": 0}
+        variables, theta = approach(
+            problem, variables, theta, make_objective, search, offset=offset, threads=threads, rng=rng, **options
+        )
+    objective = make_objective(problem, variables)
     result = search.minimize(objective, theta, callback)
     return Parameters(*objective.parameters(result.x), offset).about(problem.mean), result
 

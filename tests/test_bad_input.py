@@ -20,6 +20,7 @@ from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoen
 from skae._sklearn import InvalidParameterError
 from skae.corruption import Blur, Gaussian, Masking
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.training import SOLVERS
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 # Without what has a scale of its own: a penalty on the code, and the product of a matrix with itself.
@@ -30,6 +31,8 @@ SCALE_FREE = {
     ContractiveAutoencoder: {"contraction_weight": 0.0, "tied_weights": False},
 }
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
+# The solver that each takes by itself, and the joint search over all layers.
+either_solver = pytest.mark.parametrize("solver", ["auto", "lbfgs"])
 
 METHODS_OF_FITTED = ["transform", "reconstruct", "score", "score_samples", "feature_errors", "encoder_jacobian"]
 METHODS_ON_X = ["fit", "fit_transform", *METHODS_OF_FITTED]
@@ -145,18 +148,27 @@ def assert_good_or_refused(estimator, data, expected):
 
 
 @each
+@either_solver
 @pytest.mark.parametrize("factor", [1e160, 1e300, 1e-160, 1e-300, 1e80, 1e140, 1e-80, 1e-120])
-def test_huge_and_tiny_data(Autoencoder, factor):
-    estimator = make(Autoencoder, alpha=0, **SCALE_FREE[Autoencoder])
+def test_huge_and_tiny_data(Autoencoder, factor, solver):
+    estimator = make(Autoencoder, alpha=0, solver=solver, **SCALE_FREE[Autoencoder])
     assert_good_or_refused(estimator, X * factor, estimator.fit(X).score(X))
 
 
 @each
+@either_solver
 @pytest.mark.parametrize("factor", [1e10, 1e18, 1e30, 1e-10, 1e-16, 1e-30])
-def test_huge_and_tiny_float32_data(Autoencoder, factor):
-    estimator = make(Autoencoder, alpha=0, **SCALE_FREE[Autoencoder])
+def test_huge_and_tiny_float32_data(Autoencoder, factor, solver):
+    estimator = make(Autoencoder, alpha=0, solver=solver, **SCALE_FREE[Autoencoder])
     data = X.astype(np.float32)
     assert_good_or_refused(estimator, data * np.float32(factor), estimator.fit(data).score(data))
+
+
+@pytest.mark.parametrize("tied_weights", [False, True])
+@pytest.mark.parametrize("factor", [1e160, 1e140, 1e70, 1e30, 1e10, 1e-10, 1e-30, 1e-70, 1e-140, 1e-160])
+def test_huge_and_tiny_data_of_a_linear_autoencoder(factor, tied_weights):
+    linear = make(AutoencoderTransformer, activation="identity", alpha=0, tied_weights=tied_weights)
+    assert_good_or_refused(linear, X * factor, linear.fit(X).score(X))
 
 
 @each
@@ -182,10 +194,11 @@ def test_huge_rows_are_scored_without_nan(Autoencoder, factor):
 
 
 @each
+@either_solver
 @pytest.mark.parametrize("factor", [1e-8, 1e-4, 1e4, 1e8])
-@pytest.mark.parametrize("activation", ["logistic", "relu", "softplus"])
-def test_fit_does_not_depend_on_the_unit(Autoencoder, factor, activation):
-    estimator = make(Autoencoder, alpha=0, activation=activation, **SCALE_FREE[Autoencoder])
+@pytest.mark.parametrize("activation", ["identity", "logistic", "relu", "softplus"])
+def test_fit_does_not_depend_on_the_unit(Autoencoder, factor, activation, solver):
+    estimator = make(Autoencoder, alpha=0, activation=activation, solver=solver, **SCALE_FREE[Autoencoder])
     if Autoencoder is SparseAutoencoder:
         estimator.set_params(code_activation="tanh")
     expected = estimator.fit(X).score(X)
@@ -203,10 +216,11 @@ def test_tied_fit_does_not_depend_on_the_unit(Autoencoder, factor, activation):
 
 
 @each
+@either_solver
 @pytest.mark.parametrize("factor", [10, 100, 1000])
-def test_unscaled_data(Autoencoder, factor):
+def test_unscaled_data(Autoencoder, factor, solver):
     """A useful fit with the default parameters, or a warning."""
-    estimator = Autoencoder(N_COMPONENTS, max_iter=500, random_state=0)
+    estimator = Autoencoder(N_COMPONENTS, max_iter=500, solver=solver, random_state=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator.fit(X * factor)
@@ -229,13 +243,14 @@ DEGENERATE = {
 
 
 @each
+@either_solver
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("init", ["glorot", "pca"])
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_degenerate_data(Autoencoder, name, init, dtype):
+def test_degenerate_data(Autoencoder, name, init, dtype, solver):
     """Finite, and without warnings, which are errors here."""
     data = DEGENERATE[name].astype(dtype)
-    estimator = make(Autoencoder, init=init, max_iter=50).fit(data)
+    estimator = make(Autoencoder, init=init, solver=solver, max_iter=50).fit(data)
     results = [estimator.transform(data), estimator.reconstruct(data), estimator.score_samples(data)]
     results += [estimator.encoder_jacobian(data), estimator.maximally_activating_inputs(), estimator.loss_curve_]
     assert all(np.isfinite(result).all() for result in results)
@@ -251,11 +266,15 @@ def test_constants_at_the_end_of_the_range(Autoencoder, loss, value):
     assert_allclose(estimator.reconstruct(data), value, atol=0.02)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", ["zeros", "all constant", "large constants"])
-def test_constant_data_converges(name):
+def test_constant_data_converges(name, solver):
+    activation = "identity" if solver == "svd" else "logistic"
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        estimator = AutoencoderTransformer(2, random_state=0).fit(DEGENERATE[name])
+        estimator = AutoencoderTransformer(2, activation=activation, solver=solver, random_state=0).fit(
+            DEGENERATE[name]
+        )
     assert_allclose(estimator.reconstruct(DEGENERATE[name]), DEGENERATE[name], rtol=1e-6, atol=1e-6)
 
 
@@ -600,8 +619,12 @@ def test_unit_of_the_weights_does_not_matter(Autoencoder, factor):
 @pytest.mark.parametrize("activation", ["logistic", "tanh", "relu", "softplus", "identity"])
 def test_saturated_units(Autoencoder, activation, dtype):
     """Rows far outside the training data; a floating-point warning is an error here."""
-    code_activation = "tanh" if Autoencoder is SparseAutoencoder else None
-    estimator = make(Autoencoder, activation=activation, code_activation=code_activation).fit(X.astype(dtype))
+    estimator = make(Autoencoder, activation=activation)
+    if Autoencoder is SparseAutoencoder:
+        estimator.set_params(code_activation="tanh")
+    if Autoencoder is ContractiveAutoencoder:
+        estimator.set_params(contraction_weight=0.01)  # at 0.1 the best linear code of X is a constant
+    estimator.fit(X.astype(dtype))
     far = (1e3 * (X - 0.5)).astype(dtype)
     for method in ("transform", "reconstruct", "score_samples", "encoder_jacobian"):
         assert np.isfinite(getattr(estimator, method)(far)).all()
@@ -631,15 +654,16 @@ def test_poisson_reconstruction_may_overflow(Autoencoder, factor):
 
 
 @each
+@either_solver
 @pytest.mark.parametrize(("where", "value"), [("fun", np.inf), ("fun", np.nan), ("x", np.nan), ("jac", np.inf)])
-def test_solver_that_calls_a_non_finite_value_a_success(Autoencoder, where, value, monkeypatch):
+def test_solver_that_calls_a_non_finite_value_a_success(Autoencoder, where, value, solver, monkeypatch):
     def minimize(function, x0, **options):
         result = {"fun": 1.0, "x": x0.copy(), "jac": np.zeros_like(x0)}
         result[where] = value if where == "fun" else np.full_like(x0, value)
         return OptimizeResult(**result, status=0, success=True, nit=3, nfev=3, message="CONVERGENCE")
 
     monkeypatch.setattr("skae.solvers.minimize", minimize)
-    estimator = make(Autoencoder)
+    estimator = make(Autoencoder, solver=solver)
     before = joblib.hash(vars(estimator))
     with pytest.raises(ValueError, match=r"not finite.*Scale X"):
         estimator.fit(X)

@@ -269,7 +269,9 @@ def repeated_and_weighted(penalties, architecture):
     rows = np.repeat(X, counts, axis=0)
     offset = rows.mean(axis=0)
     return [
-        Objective(Problem(architecture, penalties, data, [data], weights, offset), variables, offset=offset, reference=1.0)
+        Objective(
+            Problem(architecture, penalties, data, [data], weights, offset), variables, offset=offset, reference=1.0
+        )
         for data, weights in ((X, counts.astype(float)), (rows, np.ones(len(rows))))
     ]
 

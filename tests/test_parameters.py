@@ -7,13 +7,16 @@ from sklearn.decomposition import PCA
 from skae import moments
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
-from skae.moments import column_means, covariance, mean_over_rows, principal_axes, scale_about
+from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
 from skae.network import Architecture, output
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
+from skae.rows import Dense
+from skae.threads import RowThreads
 
 WIDTHS = (5, 4, 3)
 every_tying = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+ONE = RowThreads(1)
 
 
 def make_architecture(tied, widths=WIDTHS):
@@ -131,7 +134,7 @@ def test_another_offset_leaves_the_function_as_it_is(rng):
     moved = parameters.about(offset)
 
     def apply(parameters):
-        return output(architecture.layers(parameters.weights, parameters.intercepts), X - parameters.offset)
+        return output(architecture.layers(parameters.weights, parameters.intercepts), Dense(X - parameters.offset))
 
     np.testing.assert_array_equal(moved.offset, offset)
     assert not np.allclose(moved.intercepts[0], parameters.intercepts[0])
@@ -151,22 +154,28 @@ def data(request, rng, monkeypatch):
 
 def test_column_means(data):
     X, weights = data
-    np.testing.assert_allclose(column_means([X], weights), np.average(X, axis=0, weights=weights))
+    np.testing.assert_allclose(column_means([X], weights, ONE), np.average(X, axis=0, weights=weights))
     both = np.vstack([X, X**2])
     expected = np.average(both, axis=0, weights=np.tile(weights, 2))
-    np.testing.assert_allclose(column_means([X, X**2], weights), expected)
+    np.testing.assert_allclose(column_means([X, X**2], weights, ONE), expected)
 
 
 def test_mean_over_rows(data):
     X, weights = data
     expected = np.average(np.sum(np.exp(X / 10), axis=1), weights=weights)
-    np.testing.assert_allclose(mean_over_rows(lambda block: np.exp(block / 10), X, weights), expected)
+    np.testing.assert_allclose(mean_over_rows(lambda block: np.exp(block / 10), X, weights, ONE), expected)
 
 
-def test_covariance(data):
+@pytest.mark.parametrize("wide", [False, True], ids=["tall", "wide"])
+def test_principal_axes_diagonalise_the_covariance(data, wide):
     X, weights = data
-    expected = np.cov(X.T, aweights=weights, ddof=0)
-    np.testing.assert_allclose(covariance(X, weights, column_means([X], weights)), expected, rtol=1e-11, atol=1e-13)
+    if wide:
+        X, weights = X.T.copy(), weights[: X.shape[1]]
+    covariance = np.cov(X.T, aweights=weights, ddof=0)
+    variances, axes, total = principal_axes(X, weights, column_means([X], weights, ONE), ONE, min(X.shape))
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
+    np.testing.assert_allclose((axes.T * variances) @ axes, covariance, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(total, np.trace(covariance))
 
 
 @pytest.mark.parametrize("shape", [(40, 6), (6, 15), (10, 10)], ids=["tall", "wide", "square"])
@@ -174,7 +183,7 @@ def test_principal_axes_are_those_of_PCA(shape, rng):
     """With integer weights, and rows repeated for PCA."""
     X, counts = rng.standard_normal(shape) * np.arange(1, shape[1] + 1) + 3, rng.integers(1, 4, shape[0])
     repeated = np.repeat(X, counts, axis=0)
-    variances, axes = principal_axes(X, counts.astype(float), repeated.mean(axis=0))
+    variances, axes, _ = principal_axes(X, counts.astype(float), repeated.mean(axis=0), ONE, max(shape))
     assert axes.shape == (min(shape), shape[1])
     rank = min(shape[0] - 1, shape[1])
     pca = PCA(rank).fit(repeated)
@@ -184,24 +193,50 @@ def test_principal_axes_are_those_of_PCA(shape, rng):
     np.testing.assert_allclose(np.abs(np.sum(axes[:rank] * pca.components_, axis=1)), 1, rtol=1e-8)
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 19, 20])
+@pytest.mark.parametrize("shape", [(50, 20), (20, 50)], ids=["tall", "wide"])
+def test_the_first_principal_axes_alone(shape, count, rng):
+    X, weights = rng.standard_normal(shape) * np.geomspace(1, 9, shape[1]) - 2, rng.uniform(1, 2, shape[0])
+    mean = np.average(X, axis=0, weights=weights)
+    variances, axes, total = principal_axes(X, weights, mean, ONE, count)
+    _, values, rows = np.linalg.svd(np.sqrt(weights / weights.sum())[:, None] * (X - mean), full_matrices=False)
+    np.testing.assert_allclose(variances, values[:count] ** 2, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(total, np.sum(values**2))
+    np.testing.assert_allclose(axes @ axes.T, np.eye(count), atol=1e-12)
+    found = values[:count] > 1e-6 * values[0]
+    np.testing.assert_allclose(np.abs(np.sum(axes * rows[:count], axis=1))[found], 1)
+
+
+@every_dtype
+@pytest.mark.parametrize("n_samples", [3, 8, 40])
+def test_principal_axes_without_variance_are_orthonormal_too(n_samples, dtype, rng):
+    """Of data of rank two at most, in any number of rows."""
+    X = (rng.standard_normal((n_samples, 2)) @ rng.standard_normal((2, 8)) + 1).astype(dtype)
+    count, weights = min(X.shape), np.ones(n_samples)
+    variances, axes, _ = principal_axes(X, weights, column_means([X], weights, ONE), ONE, count)
+    tolerance = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(axes @ axes.T, np.eye(count), atol=tolerance)
+    np.testing.assert_allclose(variances[2:], 0, atol=tolerance * variances[0])
+
+
 @pytest.mark.parametrize("unit", [1e-90, 1e-8, 1, 1e8, 1e90])
 def test_scale_is_the_root_mean_square(data, unit):
     X, weights = data[0] * unit, data[1]
     expected = unit * np.sqrt(np.average((data[0] - 2) ** 2, axis=0, weights=weights).mean())
-    np.testing.assert_allclose(scale_about([X], weights, np.full(6, 2 * unit)), expected)
+    np.testing.assert_allclose(scale_about([X], weights, np.full(6, 2 * unit), ONE), expected)
 
 
 def test_the_scale_of_several_draws_is_that_of_all_their_rows(rng):
     X, weights, mean = rng.standard_normal((2, 20, 3)) * [[[1]], [[5]]], rng.uniform(size=20), np.ones(3)
     expected = np.sqrt(np.average((np.vstack(X) - 1) ** 2, axis=0, weights=np.tile(weights, 2)).mean())
-    np.testing.assert_allclose(scale_about(list(X), weights, mean), expected)
+    np.testing.assert_allclose(scale_about(list(X), weights, mean, ONE), expected)
 
 
 @every_dtype
 @pytest.mark.parametrize("value", [0, 0.1, 1e-300, 1e6])
 def test_the_scale_of_constant_data_is_zero(value, dtype):
     X, weights = np.full((7, 3), value, dtype), np.arange(1, 8) / 3
-    assert scale_about([X], weights, column_means([X], weights)) == 0
+    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) == 0
 
 
 @every_dtype
@@ -210,7 +245,7 @@ def test_the_scale_of_rounding_errors_is_zero(dtype, rng):
     weights, eps = np.ones(100), np.finfo(dtype).eps
     for steps, expected in (2, 0.0), (1000, 1.0):
         X = (50 * (1 + eps * rng.integers(-steps, steps + 1, (100, 3)))).astype(dtype)
-        scale = scale_about([X], weights, column_means([X], weights))
+        scale = scale_about([X], weights, column_means([X], weights, ONE), ONE)
         assert np.sign(scale) == expected
 
 
@@ -220,11 +255,11 @@ def test_the_scale_of_rounding_errors_is_zero(dtype, rng):
 def test_data_whose_products_leave_the_range(size, dtype, rng):
     X, weights = (size * rng.uniform(1, 2, (20, 3))).astype(dtype), np.ones(20)
     with pytest.raises(ValueError, match=r"X is on the scale of .*e[+-]\d.*range of float(32|64)"):
-        scale_about([X], weights, column_means([X], weights))
+        scale_about([X], weights, column_means([X], weights, ONE), ONE)
 
 
 @pytest.mark.parametrize(("constant", "dtype"), [(1e4, np.float32), (1e12, np.float64)])
 def test_a_large_constant_column_does_not_hide_the_others(constant, dtype, rng):
     signal = 1e-3 * rng.standard_normal((100, 3))
     X, weights = np.hstack([np.full((100, 1), constant), signal]).astype(dtype), np.ones(100)
-    assert scale_about([X], weights, column_means([X], weights)) > 1e-4
+    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) > 1e-4

@@ -10,8 +10,9 @@ import pytest
 from scipy.stats import entropy
 
 from skae.activations import ACTIVATIONS
-from skae.network import Layer, backward, trace
+from skae.network import Layer, backward, output, trace
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.rows import Dense
 
 WIDTHS = (5, 4, 3, 4, 2)
 ROW_WEIGHTS = np.array([0.1, 0.25, 0.15, 0.3, 0.15, 0.05])
@@ -35,7 +36,7 @@ def make_rows(seed=1):
 def call(penalty, encoder=None, start=0.0, rows=slice(None)):
     """Call the penalty's hook with buffers that hold `start`; return its value and the buffers."""
     encoder = encoder or make_encoder()
-    activations = [A[rows] for A in trace(encoder, make_rows())]
+    activations = [A[rows] for A in trace(encoder, Dense(make_rows()))]
     weights = [layer.weight for layer in encoder]
     deltas, gradients = [[np.full_like(a, start) for a in arrays] for arrays in (activations, weights)]
     if penalty.acts_on == "weights":
@@ -196,7 +197,7 @@ def test_l1_sparsity(activation):
 def squared_jacobian_norms(encoder, X, step=1e-5):
     """Of every row, by differences of the encoder in each feature."""
     moves = step * np.eye(X.shape[1])
-    columns = [(trace(encoder, X + move)[-1] - trace(encoder, X - move)[-1]) / (2 * step) for move in moves]
+    columns = [(output(encoder, Dense(X + move)) - output(encoder, Dense(X - move))) / (2 * step) for move in moves]
     return np.sum(np.square(columns), axis=(0, 2))
 
 
@@ -212,11 +213,14 @@ def test_contraction_is_the_squared_norm_of_the_jacobian(activation, depth):
 @every_activation
 def test_contraction_gradient_through_the_network(activation, depth):
     """As a function of weights and intercepts: the hook's part, and what the backward pass makes of the deltas."""
-    encoder, X = make_encoder(activation, depth), make_rows()
+    encoder, X = make_encoder(activation, depth), Dense(make_rows())
     _, buffers = call(Contraction(0.6), encoder)
-    deltas, weight_gradients = buffers[:depth], buffers[depth:]
+    direct, weight_gradients = buffers[:depth], buffers[depth:]
     intercept_gradients = [np.zeros_like(layer.intercept) for layer in encoder]
-    backward(encoder, X, trace(encoder, X), deltas, weight_gradients, intercept_gradients)
+    # The penalty is all of the objective: nothing comes down from a decoder.
+    deltas = [np.zeros_like(delta) for delta in direct]
+    scratch = [np.empty_like(dW) for dW in weight_gradients]
+    backward(encoder, X, trace(encoder, X), deltas, direct, weight_gradients, intercept_gradients, scratch)
     for layer, dW, db in zip(encoder, weight_gradients, intercept_gradients, strict=True):
         assert_is_gradient(dW, lambda: call(Contraction(0.6), encoder)[0], layer.weight)
         assert_is_gradient(db, lambda: call(Contraction(0.6), encoder)[0], layer.intercept)

@@ -136,7 +136,7 @@ def test_a_failed_line_search_ends_where_it_began():
 
 def test_a_start_at_the_minimum_has_converged():
     result = solver().minimize(Function(quadratic), np.array([1.0, 2, 3]))
-    assert (result.status, result.n_iter, result.n_evaluations) == (Status.CONVERGED, 0, 1)
+    assert (result.status, result.n_iter, result.n_evaluations) == (Status.CONVERGED, 1, 1)
 
 
 # Where the objective is not finite.

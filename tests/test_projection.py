@@ -1,0 +1,583 @@
+"""The objective without its last layer: against the joint one, finite differences, and least squares."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from skae.activations import ACTIVATIONS
+from skae.corruption import Gaussian, Masking, corrupted
+from skae.losses import LOSSES, make_loss
+from skae.moments import column_means
+from skae.network import Architecture
+from skae.objective import Objective, Problem
+from skae.parameters import CentredVariables, Layout
+from skae.penalties import PENALTIES, Contraction, KLSparsity, Penalty, WeightDecay
+from skae.projection import ProjectedObjective, ridge, why_not_projectable
+from skae.threads import RowThreads
+from skae.training import centred_variables
+
+N_SAMPLES, WIDTHS = 9, (6, 4, 5, 3)
+EVEN, UNEVEN = np.ones(N_SAMPLES), np.linspace(0.5, 2, N_SAMPLES)
+EVERY_PENALTY = (WeightDecay(0.1), *(PENALTIES[name](0.2) for name in PENALTIES))
+PENALTY_SETS = {"none": (), "all": EVERY_PENALTY, **{name: (PENALTIES[name](0.3),) for name in PENALTIES}}
+GRID = list(product(PENALTY_SETS.values(), (None, Masking(0.3)), (EVEN, UNEVEN), (None, 3)))
+every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+every_depth = pytest.mark.parametrize("depth", [1, 2, 3])
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+ONE = RowThreads(1)
+
+
+def make_architecture(activation="tanh", depth=1, widths=None, loss="squared_error", link="auto", tied=False):
+    g = ACTIVATIONS[activation]
+    return Architecture(widths or (*WIDTHS[:depth], WIDTHS[-1]), g, g, make_loss(loss, link), tied)
+
+
+def make_rows(dtype=np.float64):
+    return np.random.default_rng(0).uniform(size=(N_SAMPLES, WIDTHS[0])).astype(dtype)
+
+
+def make_problem(architecture, penalties=(), X=None, corruption=None, weights=None):
+    """With two draws if the inputs are corrupted, and without the penalties that the code does not allow."""
+    X, rng = make_rows() if X is None else X, np.random.default_rng(1)
+    weights = np.ones(len(X)) if weights is None else weights
+    bounded = np.isfinite(architecture.code.bounds).all()
+    penalties = tuple(penalty for penalty in penalties if bounded or not isinstance(penalty, KLSparsity))
+    draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
+    return Problem(architecture, penalties, X, draws, weights, column_means([X], weights, ONE))
+
+
+def project(problem, **options):
+    variables = centred_variables(Layout(problem.architecture, -1), problem.architecture, 0.6, 0.7)
+    offset = column_means(problem.draws, problem.weights, ONE)
+    return ProjectedObjective(problem, variables, offset=offset, reference=1.0, **options)
+
+
+def join(problem):
+    """The objective of all layers, whose variables are the parameters themselves."""
+    layout = Layout(problem.architecture)
+    variables = CentredVariables(layout, *([part] * layout.n_layers for part in (1.0, 1.0, None)))
+    offset = column_means(problem.draws, problem.weights, ONE)
+    return Objective(problem, variables, offset=offset, reference=1.0)
+
+
+def flatten(weights, intercepts):
+    return np.concatenate([part.ravel() for part in (*weights, *intercepts)])
+
+
+def random_theta(objective, seed=1):
+    return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
+
+
+def theta_of(objective, weights, intercepts):
+    """The variables of the given layers."""
+    return objective._variables.from_parameters(flatten(weights, intercepts))
+
+
+def code_of(W, b=None, X=None, activation="identity", penalties=(), weights=None):
+    """An objective whose one encoder layer is given, and its theta."""
+    architecture = make_architecture(activation, widths=W.shape)
+    objective = project(make_problem(architecture, penalties, X, weights=weights))
+    return objective, theta_of(objective, [W], [np.zeros(W.shape[1]) if b is None else b])
+
+
+def slope(objective, theta, direction, step=1e-6):
+    return (objective(theta + step * direction)[0] - objective(theta - step * direction)[0]) / (2 * step)
+
+
+def least_squares_value(H, X, weights=None):
+    """The mean squared error, halved, of X given codes H and an intercept, by the rows themselves."""
+    shares = np.full(len(X), 1 / len(X)) if weights is None else weights / weights.sum()
+    A, Y = (np.sqrt(shares)[:, None] * part for part in (np.column_stack([H, np.ones(len(H))]), X))
+    return 0.5 * np.sum((Y - A @ np.linalg.lstsq(A, Y, rcond=None)[0]) ** 2)
+
+
+# Against finite differences and against the joint objective.
+
+
+@every_depth
+@every_activation
+def test_gradient_over_the_whole_grid(activation, depth):
+    """Along a random direction, in which a wrong entry shows."""
+    architecture = make_architecture(activation, depth)
+    for penalties, corruption, weights, block_size in GRID:
+        objective = project(make_problem(architecture, penalties, None, corruption, weights), block_size=block_size)
+        theta = random_theta(objective)
+        direction = np.random.default_rng(2).standard_normal(len(theta))
+        expected = slope(objective, theta, direction)
+        np.testing.assert_allclose(objective(theta)[1] @ direction, expected, rtol=2e-6, atol=2e-7)
+
+
+@every_depth
+@every_activation
+def test_it_is_the_joint_objective_at_its_minimum_over_the_last_layer(activation, depth):
+    """Which is convex in that layer: where its gradient is zero, it is least."""
+    architecture = make_architecture(activation, depth)
+    for penalties, corruption, weights, block_size in GRID:
+        problem = make_problem(architecture, penalties, None, corruption, weights)
+        objective, joint = project(problem, block_size=block_size), join(problem)
+        theta = random_theta(objective)
+        value, gradient = objective(theta)
+        parameters = objective.parameters(theta)
+        joint_value, joint_gradient = joint(flatten(*parameters))
+        np.testing.assert_allclose(value, joint_value, rtol=1e-11)
+        *weight_gradients, last_W = Layout(architecture).views(joint_gradient)[0]
+        *intercept_gradients, last_b = Layout(architecture).views(joint_gradient)[1]
+        np.testing.assert_allclose(last_W, 0, atol=1e-11)
+        np.testing.assert_allclose(last_b, 0, atol=1e-11)
+        expected = flatten(weight_gradients, intercept_gradients)
+        objective._variables.pull_back(expected)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=1e-10)
+
+
+@every_depth
+def test_the_other_layers_of_its_parameters_are_those_of_theta(depth):
+    objective = project(make_problem(make_architecture("softplus", depth)))
+    theta, expected = random_theta(objective), np.empty(objective.size)
+    objective._variables.to_parameters(theta, out=expected)
+    weights, intercepts = objective.parameters(theta)
+    np.testing.assert_array_equal(flatten(weights[:-1], intercepts[:-1]), expected)
+    assert {part.dtype for part in (*weights, *intercepts)} == {np.dtype(np.float64)}
+
+
+def test_every_registered_penalty_is_in_the_grid():
+    assert {type(penalty) for penalty in EVERY_PENALTY} == set(PENALTIES.values())
+
+
+def test_value_is_that_of_least_squares():
+    """Of the codes, computed here, at alpha = 0; a second draw is a second set of rows."""
+    X = make_rows()
+    problem = make_problem(make_architecture("softplus"), X=X, corruption=Gaussian(0.2))
+    objective = project(problem)
+    theta = random_theta(objective)
+    (W, _), (b, _) = objective.parameters(theta)
+    rows = np.vstack(problem.draws)
+    H = np.log1p(np.exp((rows - rows.mean(axis=0)) @ W + b))
+    np.testing.assert_allclose(objective(theta)[0], least_squares_value(H, np.vstack([X, X])), rtol=1e-12)
+
+
+def test_value_is_that_of_ridge_regression():
+    """With two weight decays, of which the encoder's part is a constant here."""
+    X, rng = make_rows(), np.random.default_rng(1)
+    W, b = rng.standard_normal((6, 3)), rng.standard_normal(3)
+    objective, theta = code_of(W, b, X, "tanh", penalties=(WeightDecay(0.1), WeightDecay(0.05)))
+    centred = X - X.mean(axis=0)
+    H = np.tanh(centred @ W + b)
+    H -= H.mean(axis=0)
+    V = np.linalg.solve(H.T @ H / N_SAMPLES + 0.15 * np.eye(3), H.T @ centred / N_SAMPLES)
+    expected = 0.5 * np.sum((H @ V - centred) ** 2) / N_SAMPLES + 0.15 / 2 * (np.sum(W**2) + np.sum(V**2))
+    np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(objective.parameters(theta)[0][1], V, rtol=1e-10)
+
+
+# What must not matter.
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@every_dtype
+def test_block_size_does_not_matter(depth, dtype):
+    problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, make_rows(dtype), Masking(0.3), UNEVEN)
+    first, *others = [project(problem, block_size=size) for size in (None, 1, 2, 3, 9)]
+    theta = random_theta(first)
+    value, gradient = first(theta)
+    tolerance = 20 * np.finfo(dtype).eps
+    for objective in others:
+        other_value, other_gradient = objective(theta)
+        np.testing.assert_allclose(other_value, value, rtol=tolerance)
+        np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_do_not_matter(monkeypatch, depth, n_threads):
+    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, Masking(0.3), UNEVEN)
+    single = project(problem, block_size=2)
+    theta = random_theta(single)
+    value, gradient = single(theta)
+    with ThreadPoolExecutor(n_threads) as executor:
+        objective = project(problem, block_size=2, threads=RowThreads(n_threads, executor))
+        shared_value, shared_gradient = objective(theta)
+        again = objective(theta)
+    assert len(objective._deals) == n_threads
+    np.testing.assert_allclose(shared_value, value, rtol=1e-13)
+    np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
+    assert again[0] == shared_value
+    np.testing.assert_array_equal(again[1], shared_gradient)
+
+
+@every_depth
+def test_integer_weights_repeat_rows(depth):
+    architecture, counts = make_architecture("logistic", depth), np.array([1, 3, 2, 1, 2, 1, 1, 4, 1])
+    weighted = project(make_problem(architecture, EVERY_PENALTY, weights=counts.astype(float)))
+    repeated = project(make_problem(architecture, EVERY_PENALTY, np.repeat(make_rows(), counts, axis=0)))
+    theta = random_theta(weighted)
+    (value, gradient), (expected_value, expected_gradient) = weighted(theta), repeated(theta)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-12)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("corruption", [None, Gaussian(0.1)], ids=["clean", "gaussian"])
+@every_depth
+def test_an_evaluation_leaves_its_inputs_unchanged(depth, corruption):
+    problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, corruption, UNEVEN)
+    objective = project(problem)
+    theta = random_theta(objective)
+    arrays = [theta, problem.X, *problem.draws, problem.weights, problem.mean, objective._offset]
+    copies = [array.copy() for array in arrays]
+    first = objective(theta)
+    objective(random_theta(objective, seed=5))
+    objective.parameters(random_theta(objective, seed=6))
+    again = objective(theta)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    assert first[0] == again[0]
+    np.testing.assert_array_equal(first[1], again[1])
+
+
+# Digits.
+
+
+@every_depth
+@every_activation
+def test_float32_agrees_with_float64(activation, depth):
+    architecture = make_architecture(activation, depth)
+    X = make_rows(np.float32)
+    single, double = (
+        project(make_problem(architecture, EVERY_PENALTY, X.astype(dtype))) for dtype in (np.float32, np.float64)
+    )
+    theta = random_theta(double)
+    (value, gradient), (value_32, gradient_32) = double(theta), single(theta)
+    assert isinstance(value_32, float)
+    assert gradient_32.dtype == np.float64
+    np.testing.assert_allclose(value_32, value, rtol=1e-5)
+    np.testing.assert_allclose(gradient_32, gradient, rtol=1e-3, atol=1e-5 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("corruption", [None, Gaussian(0.1)], ids=["clean", "gaussian"])
+def test_a_large_mean_costs_no_digits_in_float32(corruption):
+    """It is the joint objective, in float64, about the same rounded mean."""
+    X, architecture = (make_rows() + 1e4).astype(np.float32), make_architecture("softplus")
+    problem = make_problem(architecture, X=X, corruption=corruption)
+    objective = project(problem)
+    theta = random_theta(objective)
+    value, gradient = objective(theta)
+    draws = [draw.astype(float) for draw in problem.draws]
+    joint = join(Problem(architecture, (), X.astype(float), draws, problem.weights, problem.mean))
+    weights, intercepts = objective.parameters(theta)
+    intercepts[0] += (joint._offset - objective._offset) @ weights[0]
+    joint_value, joint_gradient = joint(flatten(weights, intercepts))
+    (dW, last_dW), (db, _) = Layout(architecture).views(joint_gradient)
+    expected = flatten([dW], [db])
+    objective._variables.pull_back(expected)
+    np.testing.assert_allclose(value, joint_value, rtol=5e-6)
+    np.testing.assert_allclose(last_dW, 0, atol=5e-6)
+    # In float32 the offset is rounded by up to 5e-4, which the gradient of W feels through that of b.
+    np.testing.assert_allclose(gradient, expected, atol=1e-3 * np.abs(expected).max())
+
+
+@every_dtype
+def test_a_code_that_hardly_varies(dtype):
+    """It is as good as one that does, at alpha = 0: the decoder makes up for it."""
+    W = 1e-3 * np.random.default_rng(1).standard_normal((6, 3))
+    objective, theta = code_of(W, X=make_rows(dtype), activation="tanh")
+    X = make_rows(dtype).astype(float)
+    expected = least_squares_value(np.tanh((X - X.mean(axis=0)) @ W), X)
+    np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-3 if dtype == np.float32 else 1e-9)
+
+
+def nearly_linear(noise, dtype, n_components=4):
+    """Rows within `noise` of four dimensions, which a linear code of four reconstructs but for a part of the noise."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((60, 4)) @ rng.standard_normal((4, 12)) + noise * rng.standard_normal((60, 12))
+    W = rng.standard_normal((12, n_components)).astype(dtype).astype(float)
+    return X.astype(dtype), W
+
+
+NOISES = [(np.float64, 10.0**-digits) for digits in range(1, 11)] + [
+    (np.float32, 10.0**-digits) for digits in range(1, 5)
+]
+WEIGHTS_OF_60 = np.linspace(0.2, 2, 60)
+
+
+def split(W):
+    """Pairs of relu units whose difference is a linear unit; their means are not zero."""
+    return np.hstack([W, -W])
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize(("dtype", "noise"), NOISES)
+def test_the_value_of_a_near_perfect_fit_keeps_its_digits(dtype, noise, activation):
+    """The total variance less what is explained would have none."""
+    X, W = nearly_linear(noise, dtype)
+    W = split(W) if activation == "relu" else W
+    objective, theta = code_of(W, X=X, activation=activation, weights=WEIGHTS_OF_60)
+    exact = X.astype(float)
+    H = ACTIVATIONS[activation].forward((exact - np.average(exact, axis=0, weights=WEIGHTS_OF_60)) @ W)
+    np.testing.assert_allclose(objective(theta)[0], least_squares_value(H, exact, WEIGHTS_OF_60), rtol=2e-3)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu"])
+@pytest.mark.parametrize("n_components", [4, 5])
+@pytest.mark.parametrize(("dtype", "noise"), NOISES)
+def test_a_near_perfect_fit_is_the_joint_objective_at_its_parameters(dtype, noise, n_components, activation):
+    """Of five linear units the fifth varies no more than the noise, and the last layer is hardly determined."""
+    X, W = nearly_linear(noise, dtype, n_components)
+    W = split(W) if activation == "relu" else W
+    objective, theta = code_of(W, X=X, activation=activation, weights=WEIGHTS_OF_60)
+    value, gradient = objective(theta)
+    joint = join(make_problem(objective._architecture, X=X.astype(float), weights=WEIGHTS_OF_60))
+    joint_value, joint_gradient = joint(flatten(*objective.parameters(theta)))
+    np.testing.assert_allclose(value, joint_value, rtol=5e-3)
+    (dW, _), (db, _) = Layout(joint._architecture).views(joint_gradient)
+    expected = flatten([dW], [db])
+    objective._variables.pull_back(expected)
+    if noise**2 > 100 * np.finfo(dtype).eps:
+        np.testing.assert_allclose(gradient, expected, atol=0.02 * np.abs(expected).max())
+
+
+@every_dtype
+@pytest.mark.parametrize("n_components", [6, 10])
+def test_a_perfect_fit(dtype, n_components):
+    """Of a linear code as wide as X, or wider, the residuals are rounding errors."""
+    W = np.random.default_rng(1).standard_normal((6, n_components))
+    objective, theta = code_of(W, X=make_rows(dtype))
+    value, gradient = objective(theta)
+    rounding = 1e3 * np.finfo(dtype).eps
+    assert 0 <= value < rounding**2
+    assert np.abs(gradient).max() < rounding
+
+
+@pytest.mark.parametrize(("dtype", "decay"), [(np.float32, 1e-5), (np.float64, 1e-9)])
+@pytest.mark.parametrize("n_components", [6, 10])
+def test_a_near_perfect_fit_with_weight_decay(dtype, decay, n_components):
+    """All of the objective is decay and what it leaves unexplained: least squares with rows for the decay."""
+    X = make_rows(dtype).astype(float)
+    W = np.random.default_rng(1).standard_normal((6, n_components)).astype(dtype).astype(float)
+    objective, theta = code_of(W, X=make_rows(dtype), penalties=(WeightDecay(decay),))
+    D, Y = (part - part.mean(axis=0) for part in (X @ W, X))
+    A = np.vstack([D / np.sqrt(N_SAMPLES), np.sqrt(decay) * np.eye(n_components)])
+    Y = np.vstack([Y / np.sqrt(N_SAMPLES), np.zeros((n_components, 6))])
+    V = np.linalg.lstsq(A, Y, rcond=None)[0]
+    expected = 0.5 * (np.sum((A @ V - Y) ** 2) + decay * np.sum(W**2))
+    np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-3 if dtype == np.float32 else 1e-7)
+
+
+@every_dtype
+def test_the_two_ways_to_the_value_meet(dtype):
+    """As the noise grows the value passes from one to the other, without a step."""
+    ways = set()
+    for noise in np.sqrt(2**10 * np.finfo(dtype).eps) * np.geomspace(0.1, 10, 20):
+        X, W = nearly_linear(noise, dtype)
+        objective, theta = code_of(W, X=X)
+        exact = X.astype(float)
+        np.testing.assert_allclose(objective(theta)[0], least_squares_value(exact @ W, exact), rtol=0.02)
+        ways.add(bool(objective._from_residuals))
+    assert ways == {True, False}
+
+
+# Codes that do not determine the last layer.
+
+
+def singular_code(kind):
+    """Weights and intercepts of tanh or relu units, the activation, and a direction that leaves the code's rank."""
+    rng = np.random.default_rng(4)
+    W, b, dW, db = rng.standard_normal((6, 4)), np.zeros(4), rng.standard_normal((6, 4)), rng.standard_normal(4)
+    if kind == "dead":
+        b[1], dW[:, 1], db[1] = -1e3, 0, 0
+        return W, b, dW, db, "relu"
+    if kind == "constant":
+        W[:, 1] = dW[:, 1] = 0
+    if kind == "duplicate":
+        W[:, 1], dW[:, 1], db[1] = W[:, 2], dW[:, 2], db[2]
+    if kind == "opposite":
+        W[:, 1], dW[:, 1], db[1] = -W[:, 2], -dW[:, 2], -db[2]
+    if kind == "all constant":
+        W[...] = dW[...] = 0
+    return W, b, dW, db, "tanh"
+
+
+every_singularity = pytest.mark.parametrize("kind", ["dead", "constant", "duplicate", "opposite", "all constant"])
+
+
+@every_singularity
+@every_dtype
+def test_value_of_a_singular_code(kind, dtype):
+    """That of the other units alone."""
+    X = make_rows(dtype)
+    W, b, _, _, activation = singular_code(kind)
+    objective, theta = code_of(W, b, X, activation)
+    exact = X.astype(float)
+    Z = (exact - exact.mean(axis=0)) @ W + b
+    H = np.maximum(Z, 0) if activation == "relu" else np.tanh(Z)
+    expected = least_squares_value(H[:, [0, 2, 3]], exact)
+    np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-4 if dtype == np.float32 else 1e-10)
+
+
+@every_singularity
+def test_gradient_of_a_singular_code(kind):
+    """Along a direction that leaves the code's rank as it is; and against it the value falls."""
+    W, b, dW, db, activation = singular_code(kind)
+    objective, theta = code_of(W, b, activation=activation)
+    value, gradient = objective(theta)
+    direction = theta_of(objective, [dW], [db])
+    np.testing.assert_allclose(gradient @ direction, slope(objective, theta, direction), rtol=1e-6, atol=1e-8)
+    if kind != "all constant":
+        assert objective(theta - 1e-3 * gradient)[0] < value
+
+
+@every_singularity
+def test_gradient_of_a_singular_code_is_the_joint_one(kind):
+    W, b, _, _, activation = singular_code(kind)
+    objective, theta = code_of(W, b, activation=activation)
+    joint = join(objective._problem)
+    weight_gradients, intercept_gradients = Layout(joint._architecture).views(
+        joint(flatten(*objective.parameters(theta)))[1]
+    )
+    expected = flatten(weight_gradients[:1], intercept_gradients[:1])
+    objective._variables.pull_back(expected)
+    np.testing.assert_allclose(objective(theta)[1], expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(weight_gradients[1], 0, atol=1e-11)
+
+
+@pytest.mark.parametrize("distance", 10.0 ** -np.arange(1, 16))
+@every_dtype
+def test_units_that_are_almost_the_same(dtype, distance):
+    """The value is that of the last layer that goes with it, and no less than least squares can reach."""
+    X = np.random.default_rng(0).uniform(size=(500, 6)).astype(dtype)
+    W, b, _, _, _ = singular_code("duplicate")
+    W[:, 1] += distance * np.arange(6)
+    objective, theta = code_of(W, b, X, "tanh")
+    value, gradient = objective(theta)
+    exact = X.astype(float)
+    H = np.tanh((exact - exact.mean(axis=0)) @ W)
+    low, high = least_squares_value(H, exact), least_squares_value(H[:, [0, 2, 3]], exact)
+    assert 0.99 * low <= value <= 1.01 * high
+    joint = join(make_problem(objective._architecture, X=exact))
+    np.testing.assert_allclose(value, joint(flatten(*objective.parameters(theta)))[0], rtol=0.01)
+    assert np.isfinite(gradient).all()
+
+
+@every_dtype
+def test_rows_that_are_all_the_same(dtype):
+    X = np.full((5, 6), 0.1, dtype)
+    objective, theta = code_of(np.ones((6, 3)), X=X, activation="tanh")
+    value, gradient = objective(theta)
+    assert value == pytest.approx(0, abs=1e-30 if dtype == np.float64 else 1e-14)
+    np.testing.assert_allclose(gradient, 0, atol=1e-12)
+
+
+@every_activation
+@every_depth
+@every_dtype
+def test_overflow_is_a_value_that_is_not_finite(activation, depth, dtype):
+    """From which the solver steps back; it is no error."""
+    objective = project(make_problem(make_architecture(activation, depth), X=make_rows(dtype)))
+    value, _ = objective(np.finfo(dtype).max ** 0.75 * random_theta(objective))
+    bounded = np.isfinite(ACTIVATIONS[activation].bounds).all()
+    assert isinstance(value, float)
+    assert np.isfinite(value) if bounded else not value < 0
+
+
+# The ridge regression.
+
+
+def columns(rank=4, n_columns=4, scales=1.0):
+    rng = np.random.default_rng(5)
+    D = rng.standard_normal((30, rank)) @ rng.standard_normal((rank, n_columns)) * scales
+    return D, rng.standard_normal((30, 2))
+
+
+def regression(D, Y, decay):
+    return ridge(D.T @ D, D.T @ Y, decay, len(D) * np.finfo(np.float64).eps)[0]
+
+
+@pytest.mark.parametrize("scales", [1.0, 10.0 ** np.array([-6, 6, 0, -2])], ids=["one unit", "many units"])
+def test_ridge_without_decay_is_least_squares(scales):
+    D, Y = columns(scales=scales)
+    expected = np.linalg.lstsq(D / scales, Y, rcond=None)[0] / np.reshape(scales, (-1, 1))
+    np.testing.assert_allclose(regression(D, Y, 0.0), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("decay", [1e-6, 0.1, 10.0])
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_ridge_is_least_squares_with_rows_for_the_decay(rank, decay):
+    D, Y = columns(rank)
+    expected = np.linalg.lstsq(np.vstack([D, np.sqrt(decay) * np.eye(4)]), np.vstack([Y, np.zeros((4, 2))]))[0]
+    np.testing.assert_allclose(regression(D, Y, decay), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("scales", [1.0, 10.0 ** np.array([-3, 3, 0, -1])], ids=["one unit", "many units"])
+def test_ridge_of_a_singular_gram(rank, scales):
+    """The fit of least squares, by the smallest weights in units of the columns' lengths."""
+    D, Y = columns(rank, scales=scales)
+    lengths = np.linalg.norm(D, axis=0)
+    expected = np.linalg.lstsq(D / lengths, Y, rcond=1e-8)[0] / lengths[:, None]
+    V = regression(D, Y, 0.0)
+    np.testing.assert_allclose(V, expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(D @ V, D @ expected, atol=1e-8)
+
+
+def test_ridge_of_columns_that_are_zero_or_the_same():
+    D, Y = columns()
+    D[:, 1], D[:, 3] = 0, D[:, 2]
+    V = regression(D, Y, 0.0)
+    alone = np.linalg.lstsq(D[:, [0, 2]], Y)[0]
+    np.testing.assert_allclose(V[1], 0, atol=1e-12)
+    np.testing.assert_allclose(V[[2, 3]], [alone[1] / 2] * 2, rtol=1e-8)
+    np.testing.assert_allclose(V[0], alone[0], rtol=1e-8)
+    np.testing.assert_array_equal(regression(0 * D, Y, 0.0), 0)
+    np.testing.assert_array_equal(regression(0 * D, Y, 0.1), 0)
+
+
+def test_ridge_leaves_its_arguments_unchanged():
+    D, Y = columns(rank=3)
+    gram, cross = D.T @ D, D.T @ Y
+    copies = gram.copy(), cross.copy()
+    for decay in (0.0, 0.1):
+        ridge(gram, cross, decay, 1e-16)[0]
+    np.testing.assert_array_equal(gram, copies[0])
+    np.testing.assert_array_equal(cross, copies[1])
+
+
+# Where it applies.
+
+
+class Orthogonality(Penalty):
+    """A penalty on the weights that is no weight decay."""
+
+    acts_on: ClassVar[str] = "weights"
+
+
+REFUSED = [
+    (make_architecture(tied=True), (), "tied_weights"),
+    *((make_architecture(loss=loss), (), "loss") for loss in LOSSES if loss != "squared_error"),
+    *((make_architecture(link=link), (), "output_activation") for link in ACTIVATIONS if link != "identity"),
+    (make_architecture(), (WeightDecay(0.1), Orthogonality(0.1)), "penalties"),
+]
+
+
+@pytest.mark.parametrize(("architecture", "penalties", "parameter"), REFUSED)
+def test_why_not_projectable(architecture, penalties, parameter):
+    assert parameter in why_not_projectable(make_problem(architecture, penalties))
+
+
+@every_depth
+@every_activation
+def test_every_other_problem_is_projectable(activation, depth):
+    for penalties, corruption in product(PENALTY_SETS.values(), (None, Masking(0.3))):
+        assert (
+            why_not_projectable(make_problem(make_architecture(activation, depth), penalties, None, corruption)) is None
+        )
+
+
+def test_a_contraction_of_rows_is_no_decay_of_the_last_layer():
+    """Of all penalties of a linear autoencoder only weight decays act on the decoder."""
+    W = np.random.default_rng(1).standard_normal((6, 3))
+    plain, theta = code_of(W)
+    contracted, _ = code_of(W, penalties=(Contraction(0.4),))
+    np.testing.assert_array_equal(contracted.parameters(theta)[0][1], plain.parameters(theta)[0][1])
+    np.testing.assert_allclose(contracted(theta)[0] - plain(theta)[0], 0.4 * np.sum(W**2), rtol=1e-10)
