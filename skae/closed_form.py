@@ -12,7 +12,6 @@ Neural Networks 2, 1989.
 """
 
 import numpy as np
-from sklearn.utils.extmath import svd_flip
 
 from skae.activations import ACTIVATIONS
 from skae.moments import principal_axes
@@ -44,7 +43,6 @@ def solve(problem, threads):
     """Return the optimal Parameters and a SolverResult."""
     tied, (n_features, size) = problem.architecture.tied, problem.architecture.widths
     variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
-    axes = svd_flip(None, axes, u_based_decision=False)[1]
     count = len(variances)
     encoder, decoder = _decays(problem)
     strength = encoder / 2 if tied else np.sqrt(encoder * decoder)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import eigh, qr
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
+from sklearn.utils.extmath import svd_flip
 
 from skae.rows import Centred, dense_rows
 
@@ -61,7 +62,7 @@ def _roots(X, weights):
 def principal_axes(X, weights, mean, threads, count):
     """Return the variances along the first principal axes, by decreasing variance, the axes, one a row, and the total.
 
-    There are `count` axes, but no more than the smaller side of X.
+    There are `count` axes, but no more than the smaller side of X, with the signs of `PCA`.
     """
     of_axes = X.shape[0] >= X.shape[1]
     products = _covariance(X, weights, mean, threads) if of_axes else _inner_products(X, weights, mean, threads)
@@ -71,7 +72,8 @@ def principal_axes(X, weights, mean, threads, count):
     subset = (size - count, size - 1) if 4 * count < size else None
     variances, vectors = eigh(products, subset_by_index=subset, overwrite_a=True, check_finite=False)
     variances, vectors = np.maximum(variances[::-1][:count], 0), vectors[:, ::-1][:, :count]
-    return variances, (vectors if of_axes else _axes_of(vectors, X, weights, mean)).T, total
+    axes = vectors if of_axes else _axes_of(vectors, X, weights, mean)
+    return variances, svd_flip(None, axes.T, u_based_decision=False)[1], total
 
 
 def _inner_products(X, weights, mean, threads):

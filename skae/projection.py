@@ -21,6 +21,10 @@ from skae.rows import Centred, Dense
 # where the outputs of the layer below are nearly dependent, the residuals themselves are squared.
 _ROUNDINGS = 2.0**10
 
+# The decoder has the largest gradients of a joint search, and is at its optimum throughout: the others' are small long
+# before they are done. With 300 units on MNIST, a tolerance five times smaller takes the objective down by a fifth.
+_SHARE_OF_REFERENCE = 0.2
+
 
 def why_not_projectable(problem):
     """Return why the last layer cannot be projected out, or None if it can."""
@@ -60,6 +64,7 @@ class ProjectedObjective(Objective):
         self._targets = Centred(problem.X, mean)
         self._mean_target = problem.mean - mean
         super().__init__(problem, variables, **options)
+        self.reference *= _SHARE_OF_REFERENCE
         # Then the inputs' centred rows are the targets' too.
         self._clean = not problem.is_corrupted and np.array_equal(self._offset, mean)
         self._decay = sum(penalty.linear_decays[1] for penalty in self._on_weights)
