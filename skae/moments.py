@@ -48,9 +48,9 @@ def _covariance(X, weights, mean, threads):
     centred, roots = Centred(X, mean.astype(X.dtype)), _roots(X, weights)
 
     def part(rows):
-        block = centred.dense(rows, np.empty((rows.stop - rows.start, X.shape[1]), X.dtype))
-        block *= roots[rows, None]
-        return block.T @ block
+        scratch = np.empty((rows.stop - rows.start, X.shape[1]), X.dtype)
+        weighted = np.multiply(centred.dense(rows, scratch), roots[rows, None], out=scratch)
+        return weighted.T @ weighted
 
     return _sum(part, X, threads)
 

@@ -117,6 +117,10 @@ class CentredVariables:
         for b, unit in zip(intercepts, self._units, strict=True):
             b[...] = unit
 
+    def moved(self, offset):
+        """Return these variables with an offset of the first layer's inputs, (n_features,)."""
+        return CentredVariables(self.layout, self._scales, self._units, [offset, *self._offsets[1:]])
+
     def whitened(self, whitenings, means):
         """Return these variables with other offsets, the layers' mean inputs, and whitened.
 

@@ -60,13 +60,14 @@ class ProjectedObjective(Objective):
     n_layers = -1
 
     def __init__(self, problem, variables, **options):
-        mean = problem.mean.astype(problem.X.dtype)
-        self._targets = Centred(problem.X, mean)
-        self._mean_target = problem.mean - mean
         super().__init__(problem, variables, **options)
         self.reference *= _SHARE_OF_REFERENCE
+        mean = problem.mean.astype(self._dtype)
+        self._targets = Centred(problem.X, mean if self._offset.any() else self._offset)
+        self._mean_target = problem.mean - self._targets.offset
+        self._mean_input = (mean - self._offset)[None]
         # Then the inputs' centred rows are the targets' too.
-        self._clean = not problem.is_corrupted and np.array_equal(self._offset, mean)
+        self._clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
         self._decay = sum(penalty.linear_decays[1] for penalty in self._on_weights)
         self._total = 0.5 * mean_over_rows(
             lambda block: (block - problem.mean) ** 2, problem.X, problem.weights, self._threads
@@ -86,8 +87,7 @@ class ProjectedObjective(Objective):
         return [*weights, self._V], [*intercepts, last]
 
     def _look_ahead(self):
-        mean_input = np.zeros((1, len(self._offset)), dtype=self._dtype)
-        self._centre = output(self._layers, Dense(mean_input))[0]
+        self._centre = output(self._layers, Dense(self._mean_input))[0]
         value = super()._look_ahead()
         mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker, _ in self._deals), strict=True))
         gram -= np.outer(mean, mean)

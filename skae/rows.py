@@ -74,7 +74,7 @@ class Centred:
     X : {ndarray, CSR} of shape (n_samples, n_features)
 
     offset : ndarray of shape (n_features,)
-        In X's dtype.
+        In X's dtype. All zeros spare a pass over a dense X.
     """
 
     X: object
@@ -87,6 +87,6 @@ class Centred:
         return Dense(self.dense(rows, scratch))
 
     def dense(self, rows, scratch):
-        """Return a slice of the rows as an ndarray, in the first rows of `scratch`."""
+        """Return a slice of the rows as an ndarray, not to be written to: a view, or in the first rows of `scratch`."""
         block = dense_rows(self.X, rows, scratch)
-        return np.subtract(block, self.offset, out=scratch[: len(block)])
+        return np.subtract(block, self.offset, out=scratch[: len(block)]) if self.offset.any() else block

@@ -25,6 +25,10 @@ _AXIS_SHARE = 1e-6
 # deep ones hardly depend on it.
 _LEADING_SPREAD = 4.0
 
+# Where the mean of the inputs is longer than twice their spread, intercepts would cost digits: then the rows themselves
+# are centred, block by block.
+_NEAR = 4.0
+
 # By name, in the order in which "auto" tries them: why a solver does not apply to a problem, or None if it does.
 SOLVERS = {
     "svd": closed_form.why_no_closed_form,
@@ -126,6 +130,9 @@ def _searched(problem, objective_class, search, callback, threads, scale, start,
         offset = column_means(problem.draws, problem.weights, threads)
         input_scale = scale_about(problem.draws, problem.weights, offset, threads)
     variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
+    if offset @ offset <= _NEAR * len(offset) * input_scale**2:
+        # The first layer's inputs are centred as those of the others are, in the variables alone.
+        variables, offset = variables.moved(offset), np.zeros_like(offset)
     if start is None:
         theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
