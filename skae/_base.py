@@ -18,7 +18,7 @@ from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
 from skae.solvers import LBFGS, Status
 from skae.threads import row_threads
-from skae.training import SOLVERS, choose_solver, train
+from skae.training import SOLVERS, choose_solver, row_offset, train
 
 _ADVICE = {
     Status.MAX_ITER: "Increase max_iter, or raise tol if the result is good enough.",
@@ -234,7 +234,7 @@ class BaseAutoencoder(FittedMethods, ABC):
                 f"warm_start=True goes on with the architecture of the previous fit, {self._architecture}, "
                 f"but this fit has {architecture}. Set warm_start=False to start afresh."
             )
-        return Parameters(self.coefs_, [self._centred_intercept, *self.intercepts_[1:]], self.mean_)
+        return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
     def _make_callback(self, curve):
         def callback(theta, value):
@@ -273,8 +273,9 @@ class BaseAutoencoder(FittedMethods, ABC):
         def cast(array):
             return np.ascontiguousarray(array, dtype=dtype)
 
-        parameters, result = trained.parameters, trained.result
-        from_zero = parameters.about(np.zeros_like(parameters.offset))
+        mean, result = trained.parameters.offset, trained.result
+        parameters = trained.parameters.about(row_offset(mean, trained.scale))
+        from_zero = parameters.about(np.zeros_like(mean))
         encoder = [cast(W) for W in parameters.weights[: architecture.depth]]
         decoder = (
             [W.T for W in reversed(encoder)]
@@ -284,7 +285,7 @@ class BaseAutoencoder(FittedMethods, ABC):
         return {
             "coefs_": encoder + decoder,
             "intercepts_": [cast(b) for b in from_zero.intercepts],
-            "mean_": cast(parameters.offset),
+            "mean_": cast(mean),
             "n_components_": architecture.widths[-1],
             "loss_": result.fun,
             "loss_curve_": curve,
@@ -292,5 +293,6 @@ class BaseAutoencoder(FittedMethods, ABC):
             "n_evaluations_": result.n_evaluations,
             "solver_": trained.solver,
             "_architecture": architecture,
-            "_centred_intercept": cast(parameters.intercepts[0]),
+            "_offset": cast(parameters.offset),
+            "_offset_intercept": cast(parameters.intercepts[0]),
         }

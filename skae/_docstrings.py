@@ -42,7 +42,9 @@ penalties : sequence of penalty objects, default={penalties}
 solver : {{"auto", "svd", "varpro", "lbfgs"}}, default={solver}
     "svd" is the closed form of the linear autoencoder. "varpro" searches with L-BFGS over all layers but a linear,
     untied last one under squared error, which variable projection eliminates: far fewer and cheaper iterations.
-    "lbfgs" searches over all parameters. "auto" takes the first of these that applies to the other parameters.
+    "lbfgs" searches over all parameters; on some 1600 rows or more it starts with short searches on quarters of the
+    rows, in random order, which count neither as iterations nor for `max_fun`. "auto" takes the first of these that
+    applies to the other parameters.
 
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
@@ -52,7 +54,7 @@ max_iter : int, default={max_iter}
 
 tol : float, default={tol}
     The solver has converged when no entry of the gradient is larger, of the objective relative to what a perfect
-    reconstruction gains over the mean.
+    reconstruction gains over the mean (to a fifth of that for "varpro"), in the solver's own variables.
 
 max_fun : int, default={max_fun}
     Cap on the solver's evaluations of the objective.
@@ -99,7 +101,7 @@ n_iter_ : int
     Number of iterations; 1 for the closed form.
 
 n_evaluations_ : int
-    Number of evaluations of the objective.
+    Number of evaluations of the objective over all rows.
 
 solver_ : str
     The solver that was used.

@@ -8,8 +8,11 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skae import metrics
 from skae._validation import canonical, refuse_masked, validated_weights
-from skae.network import block_rows, jacobian, output
+from skae.network import jacobian, output
 from skae.rows import Dense, dense_rows, less
+
+# Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
+_BLOCK_ENTRIES = 2**20
 
 
 def _has_one_layer(estimator):
@@ -155,7 +158,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             the loss.
         """
         X = self._validated_target(X)
-        return self._blockwise(lambda block: -self._errors(block).sum(axis=1), X)
+        return self._blockwise(lambda block, out: np.negative(self._errors(block).sum(axis=1), out=out), X)
 
     def feature_errors(self, X):
         """Return the reconstruction loss entry by entry.
@@ -176,7 +179,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
             the loss.
         """
-        return self._blockwise(self._errors, self._validated_target(X), self.n_features_in_)
+        return self._blockwise(
+            lambda block, out: np.copyto(out, self._errors(block)), self._validated_target(X), self.n_features_in_
+        )
 
     def encoder_jacobian(self, X):
         """Return the derivative of the code in the input.
@@ -200,7 +205,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X = self._validated(X, reset=False)
         encoder, _ = self._halves()
         return self._blockwise(
-            lambda block: jacobian(encoder, less(block, self.mean_)), X, self.n_components_, self.n_features_in_
+            lambda block, out: np.copyto(out, jacobian(encoder, less(block, self._offset))),
+            X,
+            self.n_components_,
+            self.n_features_in_,
         )
 
     @available_if(_has_one_layer)
@@ -226,24 +234,24 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     # The same, without validation.
 
     def _halves(self):
-        intercepts = [self._centred_intercept, *self.intercepts_[1:]]
+        intercepts = [self._offset_intercept, *self.intercepts_[1:]]
         layers = self._architecture.layers(self.coefs_, intercepts)
         return layers[: self._architecture.depth], layers[self._architecture.depth :]
 
-    def _encode(self, X):
-        return output(self._halves()[0], less(X, self.mean_))
+    def _encode(self, X, out=None):
+        return output(self._halves()[0], less(X, self._offset), out)
 
-    def _decode_raw(self, codes):
-        return output(self._halves()[1], Dense(codes))
+    def _decode_raw(self, codes, out=None):
+        return output(self._halves()[1], Dense(codes), out)
 
-    def _decode(self, codes):
-        return self._architecture.loss.link.forward(self._decode_raw(codes))
+    def _decode(self, codes, out=None):
+        return self._architecture.loss.link.forward(self._decode_raw(codes, out))
 
     def _errors(self, X):
         return self._architecture.loss.entries(dense_rows(X), self._decode_raw(self._encode(X)))
 
     def _reconstruct(self, X):
-        return self._blockwise(lambda block: self._decode(self._encode(block)), X, self.n_features_in_)
+        return self._blockwise(lambda block, out: self._decode(self._encode(block), out), X, self.n_features_in_)
 
     def _validated_target(self, X):
         check_is_fitted(self)
@@ -251,12 +259,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._architecture.loss.check_targets(X)
         return X
 
-    def _blockwise(self, function, X, *shape):
-        """Apply a function of rows in blocks; its results have the given shape a row."""
+    def _blockwise(self, write, X, *shape):
+        """Let `write`, a function of rows and of where its results go, fill an array of the given shape a row."""
         result = np.empty((X.shape[0], *shape), dtype=np.result_type(X, self.mean_))
         widest = max(*self._architecture.widths, int(np.prod(shape)))
         # An overflow is an infinite reconstruction or error, not news.
         with np.errstate(over="ignore", invalid="ignore"):
-            for rows in gen_batches(X.shape[0], block_rows([widest])):
-                result[rows] = function(X[rows])
+            for rows in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
+                write(X[rows], result[rows])
         return result

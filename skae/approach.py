@@ -19,7 +19,7 @@ _N_ITERATIONS = 15
 # Fewer rows say too little of all the others; more entries, of a part or of the sample that the moments are of, take
 # memory.
 _MIN_ROWS = 400
-_PART_ENTRIES = 2**22
+_PART_ENTRIES = 2**21
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
 # The cost of the approach, as a share of that of the search over all rows.

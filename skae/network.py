@@ -87,17 +87,19 @@ def forward(layers, inputs, outputs):
         inputs = Dense(A)
 
 
-def trace(layers, inputs):
-    """Return every layer's output for these inputs, in new arrays."""
+def trace(layers, inputs, out=None):
+    """Return every layer's output for these inputs, in new arrays but for the last, which may be given."""
     dtype = np.result_type(inputs.dtype, layers[0].weight)
     outputs = [np.empty((inputs.shape[0], layer.weight.shape[1]), dtype) for layer in layers]
+    if out is not None:
+        outputs[-1] = out
     forward(layers, inputs, outputs)
     return outputs
 
 
-def output(layers, inputs):
+def output(layers, inputs, out=None):
     """Return the last layer's output, (n_rows, fan_out), for these inputs."""
-    return trace(layers, inputs)[-1]
+    return trace(layers, inputs, out)[-1]
 
 
 def backward(layers, inputs, outputs, deltas, direct, weight_gradients, intercept_gradients, scratch):

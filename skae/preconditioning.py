@@ -30,7 +30,7 @@ _MAX_WIDTH = 1024
 
 
 class Side(NamedTuple):
-    """The Cholesky factor K of a second moment, (width, width), and its inverse, in the dtype of the products."""
+    """The Cholesky factor K of a second moment, (width, width), and its inverse."""
 
     factor: np.ndarray
     inverse: np.ndarray
@@ -173,4 +173,4 @@ def _side(moment, damping, dtype):
         return None
     unit = np.eye(len(moment.matrix))
     factor = cholesky((moment.matrix + damping * unit) / (1 + damping), lower=True)
-    return Side(factor, solve_triangular(factor, unit, lower=True).astype(dtype))
+    return Side(factor.astype(dtype), solve_triangular(factor, unit, lower=True).astype(dtype))

@@ -62,7 +62,9 @@ class OffsetSparse:
 
 def less(block, offset):
     """Return rows, dense or CSR, less an offset, as a factor of products."""
-    return OffsetSparse(block, offset) if issparse(block) else Dense(block - offset)
+    if issparse(block):
+        return OffsetSparse(block, offset)
+    return Dense(block - offset if offset.any() else block)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _AXIS_SHARE = 1e-6
 _LEADING_SPREAD = 4.0
 
 # Where the mean of the inputs is longer than twice their spread, intercepts would cost digits: then the rows themselves
-# are centred, block by block.
+# are centred, block by block, which takes a pass over X.
 _NEAR = 4.0
 
 # By name, in the order in which "auto" tries them: why a solver does not apply to a problem, or None if it does.
@@ -130,9 +130,10 @@ def _searched(problem, objective_class, search, callback, threads, scale, start,
         offset = column_means(problem.draws, problem.weights, threads)
         input_scale = scale_about(problem.draws, problem.weights, offset, threads)
     variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
-    if offset @ offset <= _NEAR * len(offset) * input_scale**2:
+    mean, offset = offset, row_offset(offset, input_scale)
+    if not offset.any():
         # The first layer's inputs are centred as those of the others are, in the variables alone.
-        variables, offset = variables.moved(offset), np.zeros_like(offset)
+        variables = variables.moved(mean)
     if start is None:
         theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
@@ -148,6 +149,11 @@ def _searched(problem, objective_class, search, callback, threads, scale, start,
     objective = make_objective(problem, variables)
     result = search.minimize(objective, theta, callback)
     return Parameters(*objective.parameters(result.x), offset).about(problem.mean), result
+
+
+def row_offset(mean, scale):
+    """Return what to subtract from rows before a product, (n_features,): their mean, or nothing if that is small."""
+    return np.zeros_like(mean) if mean @ mean <= _NEAR * len(mean) * scale**2 else mean
 
 
 def _code_is_constant(problem, parameters):
