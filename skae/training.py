@@ -1,5 +1,6 @@
 """One training run: from validated data and parts to parameters, by way of a centred and scaled objective."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -116,24 +117,27 @@ def train(problem, solver, search, callback, *, threads, start=None, init="gloro
     scale = scale_about([problem.X], problem.weights, problem.mean, threads)
     if solver == "svd":
         parameters, result = closed_form.solve(problem, threads)
-        callback(result.x, result.fun)
+        with suppress(StopIteration):
+            callback(result.x, result.fun)
     else:
-        parameters, result = _searched(problem, _OBJECTIVES[solver], search, callback, threads, scale, start, init, rng)
+        parameters, result = _searched(
+            problem,
+            _OBJECTIVES[solver],
+            search,
+            callback,
+            threads=threads,
+            scale=scale,
+            start=start,
+            init=init,
+            rng=rng,
+        )
     return Trained(parameters, result, solver, scale, trivial=scale > 0 and _code_is_constant(problem, parameters))
 
 
-def _searched(problem, objective_class, search, callback, threads, scale, start, init, rng):
-    architecture = problem.architecture
-    layout = Layout(architecture, objective_class.n_layers)
-    offset, input_scale = problem.mean, scale
-    if problem.is_corrupted:
-        offset = column_means(problem.draws, problem.weights, threads)
-        input_scale = scale_about(problem.draws, problem.weights, offset, threads)
-    variables = centred_variables(layout, architecture, input_scale or 1.0, scale or 1.0)
-    mean, offset = offset, row_offset(offset, input_scale)
-    if not offset.any():
-        # The first layer's inputs are centred as those of the others are, in the variables alone.
-        variables = variables.moved(mean)
+def _searched(problem, objective_class, search, callback, *, threads, scale, start, init, rng):
+    """Return what a search found, as Parameters and as its SolverResult."""
+    layout = Layout(problem.architecture, objective_class.n_layers)
+    variables, offset = _variables(problem, layout, scale, threads)
     if start is None:
         theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
@@ -149,6 +153,20 @@ def _searched(problem, objective_class, search, callback, threads, scale, start,
     objective = make_objective(problem, variables)
     result = search.minimize(objective, theta, callback)
     return Parameters(*objective.parameters(result.x), offset).about(problem.mean), result
+
+
+def _variables(problem, layout, scale, threads):
+    """Return the variables to search in, and what the objective is to subtract from its inputs."""
+    mean, input_scale = problem.mean, scale
+    if problem.is_corrupted:
+        mean = column_means(problem.draws, problem.weights, threads)
+        input_scale = scale_about(problem.draws, problem.weights, mean, threads)
+    variables = centred_variables(layout, problem.architecture, input_scale or 1.0, scale or 1.0)
+    offset = row_offset(mean, input_scale)
+    if not offset.any():
+        # The first layer's inputs are centred as those of the others are, in the variables alone.
+        variables = variables.moved(mean)
+    return variables, offset
 
 
 def row_offset(mean, scale):
