@@ -11,6 +11,7 @@ from skae.network import Architecture
 from skae.objective import Objective, Problem
 from skae.parameters import CentredVariables, Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.projection import ProjectedObjective
 
 torch = pytest.importorskip("torch")
 
@@ -97,3 +98,46 @@ def test_value_and_gradient(activation, loss, depth, tied):
     expected.backward()
     np.testing.assert_allclose(value, expected.item(), rtol=1e-12)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+def with_best_decoder(trunk, architecture, activation, inputs, targets, shares):
+    """All parameters, flat: those of the other layers, and the last layer's ridge regression on their output."""
+    shapes = list(pairwise(architecture.layer_widths))[:-1]
+    sizes = [*(a * b for a, b in shapes), *(b for _, b in shapes)]
+    parts = torch.split(trunk, sizes)
+    weights, intercepts = parts[: len(shapes)], parts[len(shapes) :]
+    H = inputs
+    for W, b, shape in zip(weights, intercepts, shapes, strict=True):
+        H = FUNCTIONS[activation](H @ W.reshape(shape) + b)
+    D, Y = H - shares @ H, targets - shares @ targets
+    gram = D.T @ (shares[:, None] * D) + ALPHA * torch.eye(D.shape[1], dtype=D.dtype)
+    V = torch.linalg.solve(gram, D.T @ (shares[:, None] * Y))
+    return torch.cat([*weights, V.ravel(), *intercepts, shares @ targets - (shares @ H) @ V])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_projected_value_and_gradient(activation, depth):
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(size=(9, WIDTHS[0]))
+    inputs = targets + 0.1 * rng.standard_normal(targets.shape)
+    weights = rng.uniform(0.5, 2, size=len(targets))
+    g = ACTIVATIONS[activation]
+    architecture = Architecture((*WIDTHS[:depth], WIDTHS[-1]), g, g, make_loss("squared_error"), tied=False)
+    bounded = bool(np.isfinite(g.bounds).all())
+    penalties = [WeightDecay(ALPHA), L1Sparsity(L1), Contraction(LAMBDA)] + [KLSparsity(BETA, RHO)] * bounded
+    n_layers = 2 * depth - 1
+    identity = CentredVariables(Layout(architecture, -1), [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
+    problem = Problem(architecture, penalties, targets, [inputs], weights, weights @ targets / weights.sum())
+    objective = ProjectedObjective(problem, identity, offset=np.zeros(WIDTHS[0]), reference=1.0, block_size=4)
+    theta = 0.7 * rng.standard_normal(objective.size)
+    value, gradient = objective(theta)
+
+    trunk = torch.tensor(theta, requires_grad=True)
+    shares = torch.tensor(weights / weights.sum())
+    data = torch.tensor(inputs), torch.tensor(targets), shares
+    flat = with_best_decoder(trunk, architecture, activation, *data)
+    expected = torch_objective(flat, architecture, activation, "squared_error", *data, bounded)
+    expected.backward()
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-11)
+    np.testing.assert_allclose(gradient, trunk.grad.numpy(), rtol=1e-8, atol=1e-11)
