@@ -12,7 +12,7 @@ class AutoencoderTransformer(BaseAutoencoder):
 
         J = mean_i l(x_i, x^_i) + alpha / 2 * sum_l ||W_l||_F^2 + penalties,
 
-    minimised by L-BFGS over its exact gradient.
+    minimised by L-BFGS over its exact gradient, or in closed form if it is linear.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         "masking" sets entries to zero, which should be nothing unusual in X; "gaussian" adds noise; "salt_and_pepper"
         sets entries to the minimum or the maximum of their column. Otherwise an object of `skae.corruption`, or a
         callable(X, rng) that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
+        Sparse X takes "masking", or a callable that returns sparse what it gets as CSR.
 
     corruption_level : float, default=0.25
         Share of the entries, in [0, 1], or the standard deviation of the Gaussian noise, in the unit of X. Objects

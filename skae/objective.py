@@ -212,7 +212,8 @@ class Objective:
         return worker
 
     def _add_statistics(self, worker, draw, rows, inputs, outputs):
-        worker.mean_code += self._shares[rows] @ outputs[self._architecture.depth - 1]
+        if self._on_mean_code:
+            worker.mean_code += self._shares[rows] @ outputs[self._architecture.depth - 1]
 
     def _sweep(self, deal):
         """Return the value and the gradient of the rows that a worker was dealt."""
