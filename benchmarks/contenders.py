@@ -150,10 +150,10 @@ class StampingOutput:
         self.stamps = []
 
     def write(self, text):
-        match = re.search(r"objective (\S+)", text)
+        match = re.match(r"\[\w+\] +(\d+) +(\S+)", text)  # iteration, objective
         if match is None:
             return
-        self.stamps.append((time.perf_counter() - self.start, float(match[1])))
+        self.stamps.append((time.perf_counter() - self.start, float(match[2])))
         if self.stamps[-1][0] > self._seconds:
             raise StopIteration  # as a callback's, it stops the solver, and the fit goes on to its end
 
@@ -177,14 +177,14 @@ def fit_skae(case, X, seed, seconds, solver="auto"):
         max_fun=10**7,
         tol=0,
         random_state=seed,
-        verbose=1,
+        verbose=2,
     )
     output = StampingOutput(seconds)
     with redirect_stdout(output):
         autoencoder.fit(X)
     total = time.perf_counter() - output.start
     if not output.stamps:
-        sys.exit("skae prints no objective with verbose=1 any more: StampingOutput no longer fits.")
+        sys.exit("skae prints no objective with verbose=2 any more: StampingOutput no longer fits.")
     last_stamp, printed = output.stamps[-1]
     independent = objective(case, X, autoencoder.coefs_, autoencoder.intercepts_)
     if not abs(printed - independent) <= 1e-3 * independent:

@@ -5,7 +5,7 @@ intercepts at the time. The reference is the lowest value that anyone reaches wi
 and each of its settings, has for itself. A time between two snapshots (each 12 % later than the one before) is
 interpolated. All get float32 (of which MLP's lbfgs makes float64), their default numbers of threads, and one objective:
 
-skae               the fit as a user calls it, with `verbose=1`; each line it prints is stamped, and what comes after
+skae               the fit as a user calls it, with `verbose=2`; each line it prints is stamped, and what comes after
                    the last line is added to every stamp, since a fit that stops there needs it too. The last printed
                    value must agree with the independent one.
 MLP lbfgs, adam    scikit-learn's MLPRegressor, X to X; squared error and logistic units only. Its gradient is that of

@@ -5,14 +5,14 @@ from skae._autoencoder import AutoencoderTransformer
 from skae._contractive import ContractiveAutoencoder
 from skae._denoising import DenoisingAutoencoder
 from skae._sparse import SparseAutoencoder
-
-__version__ = "0.1.0.dev0"
+from skae._version import __version__
 
 __all__ = [
     "AutoencoderTransformer",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
     "SparseAutoencoder",
+    "__version__",
     "corruption",
     "metrics",
     "penalties",

@@ -2,23 +2,29 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from functools import partial
+from numbers import Integral
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.parallel import Parallel, delayed
 
-from skae._methods import FittedMethods
-from skae._sklearn import InvalidParameterError, StrOptions, fit_context, integers, reals
+from skae._callbacks import fit_task
+from skae._methods import FittedMethods, model_attributes
+from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOptions, fit_context, integers, reals
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes
+from skae.monitoring import Log, hold_out
 from skae.network import Architecture
 from skae.objective import Problem
 from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
 from skae.solvers import LBFGS, Status
 from skae.threads import row_threads
-from skae.training import SOLVERS, choose_solver, row_offset, train
+from skae.training import SOLVERS, choose_solver, run
 
 _ADVICE = {
     Status.MAX_ITER: "Increase max_iter, or raise tol if the result is good enough.",
@@ -27,7 +33,7 @@ _ADVICE = {
 }
 
 
-class BaseAutoencoder(FittedMethods, ABC):
+class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     """Base of the autoencoders; a subclass adds a penalty or corrupts the inputs."""
 
     _parameter_constraints = {
@@ -42,10 +48,15 @@ class BaseAutoencoder(FittedMethods, ABC):
         "penalties": [tuple, list],
         "solver": [StrOptions({"auto", *SOLVERS})],
         "init": [StrOptions({"glorot", "pca"})],
+        "n_init": [integers(1)],
+        "n_jobs": [None, Integral],
         "max_iter": [integers(1)],
         "tol": [reals(0, closed="left")],
         "max_fun": [integers(1)],
         "maxcor": [integers(1)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [reals(0, 1, closed="neither")],
+        "n_iter_no_change": [integers(1)],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -66,10 +77,15 @@ class BaseAutoencoder(FittedMethods, ABC):
         penalties,
         solver,
         init,
+        n_init,
+        n_jobs,
         max_iter,
         tol,
         max_fun,
         maxcor,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
         warm_start,
         random_state,
         verbose,
@@ -85,10 +101,15 @@ class BaseAutoencoder(FittedMethods, ABC):
         self.penalties = penalties
         self.solver = solver
         self.init = init
+        self.n_init = n_init
+        self.n_jobs = n_jobs
         self.max_iter = max_iter
         self.tol = tol
         self.max_fun = max_fun
         self.maxcor = maxcor
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -143,9 +164,13 @@ class BaseAutoencoder(FittedMethods, ABC):
         UserWarning
             If the code came out the same for all rows.
         """
+        going_on = self.warm_start and hasattr(self, "coefs_")
+        # First, and left as it is by an error: scikit-learn tears down what this sets up.
+        task = fit_task(self, 1 if going_on else self.n_init, self.max_iter)
         before = vars(self).copy()
         try:
-            fitted = self._fit(X, sample_weight)
+            fitted = self._fit(X, sample_weight, going_on, task)
+            task.end(fitted)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -153,37 +178,64 @@ class BaseAutoencoder(FittedMethods, ABC):
         vars(self).update(fitted)
         return self
 
-    def _fit(self, X, sample_weight):
+    def _fit(self, X, sample_weight, going_on, task):
         """Return the fitted attributes."""
         X = self._validated(X, reset=True)
         weights = validated_weights(sample_weight, X)
         if not weights.all():
             X, weights = X[weights > 0], weights[weights > 0]
-        curve = []
+        init_rng, corruption_rng, held_out_rng = self._random_streams()
+        make_loss(self.loss, self.output_activation).check_targets(X)
+        held_out = None
+        if self.early_stopping:
+            X, weights, held_out = hold_out(X, weights, self.validation_fraction, self.n_iter_no_change, held_out_rng)
+        task.begin(X, None if sample_weight is None else weights)
+
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
             architecture = self._make_architecture(X, weights, mean, threads)
-            architecture.loss.check_targets(X)
-            penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
-            for penalty in penalties:
-                penalty.check_code(architecture.code)
+        penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
+        for penalty in penalties:
+            penalty.check_code(architecture.code)
+        problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
 
-            init_rng, corruption_rng = self._random_streams()
-            problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
-            trained = train(
-                problem,
-                choose_solver(self.solver, problem),
-                LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(X.dtype).eps),
-                self._make_callback(curve),
-                threads=threads,
-                start=self._warm_start(architecture),
-                init=self.init,
-                rng=init_rng,
-            )
-        self._check_result(trained.result)
-        if trained.trivial:
-            self._warn_of_trivial_code(trained.scale)
-        return self._fitted_attributes(architecture, trained, curve, X.dtype)
+        start = self._previous_parameters(architecture) if going_on else None
+        rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
+        trained = self._best_run(problem, held_out, rngs, task, start, threads.n_threads)
+        self._check_result(trained)
+        return self._fitted_attributes(problem, trained)
+
+    def _best_run(self, problem, held_out, rngs, task, start, n_parts):
+        """Return the best of the runs, one a generator, as Trained."""
+        attributes = partial(model_attributes, problem.architecture, problem.mean, problem.X.dtype)
+        settings = {
+            "problem": problem,
+            "solver": choose_solver(self.solver, problem, self._search_options()),
+            "search": LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(problem.X.dtype).eps),
+            "thread_options": {"n_parts": n_parts, "n_sharing": min(len(rngs), effective_n_jobs(self.n_jobs))},
+            "held_out": held_out,
+            "start": start,
+            "init": self.init,
+        }
+        watchers = [
+            [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
+        ]
+        runs = Parallel(n_jobs=self.n_jobs)(
+            delayed(run)(**settings, rng=rng, watchers=watching) for rng, watching in zip(rngs, watchers, strict=True)
+        )
+        return min(runs, key=lambda trained: trained.figure_of_merit)
+
+    def _search_options(self):
+        """The options, in words, that a solver without a search could not honour."""
+        options = ["early_stopping=True"] if self.early_stopping else []
+        return options + ([f"n_init={self.n_init}"] if self.n_init > 1 else [])
+
+    def _logs(self, problem, index, n_runs):
+        if not self.verbose:
+            return []
+        name = type(self).__name__ + (f", start {index + 1} of {n_runs}" if n_runs > 1 else "")
+        terms = ["reconstruction", *(type(penalty).__name__ for penalty in problem.penalties)]
+        return [Log(name, terms, every_iteration=self.verbose > 1)]
 
     def _validate_params(self):
         super()._validate_params()
@@ -224,11 +276,9 @@ class BaseAutoencoder(FittedMethods, ABC):
         seed = self.random_state
         if isinstance(seed, np.random.RandomState):
             seed = seed.randint(np.iinfo(np.int32).max)
-        return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2)]
+        return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)]
 
-    def _warm_start(self, architecture):
-        if not (self.warm_start and hasattr(self, "coefs_")):
-            return None
+    def _previous_parameters(self, architecture):
         if self._architecture != architecture:
             raise ValueError(
                 f"warm_start=True goes on with the architecture of the previous fit, {self._architecture}, "
@@ -236,16 +286,10 @@ class BaseAutoencoder(FittedMethods, ABC):
             )
         return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
-    def _make_callback(self, curve):
-        def callback(theta, value):
-            curve.append(value)
-            if self.verbose:
-                print(f"[{type(self).__name__}] iteration {len(curve)}: objective {value:.6g}")
-
-        return callback
-
-    def _check_result(self, result):
-        if not (np.isfinite(result.fun) and np.isfinite(result.gradient_norm) and np.isfinite(result.x).all()):
+    def _check_result(self, trained):
+        """Raise for a result that is none, and warn of one that is not good."""
+        result = trained.result
+        if not np.isfinite(trained.figure_of_merit):
             raise ValueError(
                 f"The solver ended on values that are not finite (objective {result.fun}). "
                 "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
@@ -258,6 +302,8 @@ class BaseAutoencoder(FittedMethods, ABC):
                 ConvergenceWarning,
                 stacklevel=5,
             )
+        if trained.trivial:
+            self._warn_of_trivial_code(trained.scale)
 
     def _warn_of_trivial_code(self, scale):
         warnings.warn(
@@ -266,33 +312,18 @@ class BaseAutoencoder(FittedMethods, ABC):
             f"{scale:.2g}): scale X with StandardScaler, or lower alpha={self.alpha:g} and the other penalties. Or "
             "the units are saturated or dead: try StandardScaler, another activation or another random_state.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
-    def _fitted_attributes(self, architecture, trained, curve, dtype):
-        def cast(array):
-            return np.ascontiguousarray(array, dtype=dtype)
-
-        mean, result = trained.parameters.offset, trained.result
-        parameters = trained.parameters.about(row_offset(mean, trained.scale))
-        from_zero = parameters.about(np.zeros_like(mean))
-        encoder = [cast(W) for W in parameters.weights[: architecture.depth]]
-        decoder = (
-            [W.T for W in reversed(encoder)]
-            if architecture.tied
-            else [cast(W) for W in parameters.weights[architecture.depth :]]
-        )
+    def _fitted_attributes(self, problem, trained):
+        result, validation_curve = trained.result, trained.validation_loss_curve
         return {
-            "coefs_": encoder + decoder,
-            "intercepts_": [cast(b) for b in from_zero.intercepts],
-            "mean_": cast(mean),
-            "n_components_": architecture.widths[-1],
+            **model_attributes(problem.architecture, problem.mean, problem.X.dtype, trained.parameters),
             "loss_": result.fun,
-            "loss_curve_": curve,
+            "loss_curve_": trained.loss_curve,
+            "validation_loss_curve_": validation_curve or None,
+            "best_validation_loss_": trained.figure_of_merit if validation_curve else None,
             "n_iter_": result.n_iter,
             "n_evaluations_": result.n_evaluations,
             "solver_": trained.solver,
-            "_architecture": architecture,
-            "_offset": cast(parameters.offset),
-            "_offset_intercept": cast(parameters.intercepts[0]),
         }

@@ -49,6 +49,14 @@ solver : {{"auto", "svd", "varpro", "lbfgs"}}, default={solver}
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
 
+n_init : int, default={n_init}
+    Number of random starts; the result of the lowest objective is kept, or with `early_stopping` of the lowest
+    validation loss. A warm start is one run.
+
+n_jobs : int or None, default={n_jobs}
+    Number of starts to run at a time, through joblib. The result does not depend on it. None is 1, unless a
+    `joblib.parallel_config` says otherwise.
+
 max_iter : int, default={max_iter}
     Cap on the solver's iterations.
 
@@ -62,16 +70,29 @@ max_fun : int, default={max_fun}
 maxcor : int, default={maxcor}
     Number of corrections that L-BFGS keeps.
 
+early_stopping : bool, default={early_stopping}
+    Whether to hold out rows, to follow their mean reconstruction loss (of the rows as they are, without penalties)
+    after every iteration, to stop when it no longer falls, and to return the iterate where it was lowest. The rows
+    are drawn at random; those trained on are copied.
+
+validation_fraction : float in (0, 1), default={validation_fraction}
+    Share of the rows to hold out, rounded up. Of use with `early_stopping` only.
+
+n_iter_no_change : int, default={n_iter_no_change}
+    Number of iterations in which the validation loss must fall by more than `tol`, relative to what a perfect
+    reconstruction gains over the mean. Of use with `early_stopping` only.
+
 warm_start : bool, default={warm_start}
-    Whether to go on from the parameters of the previous fit, which needs the same architecture: widths, activations,
-    loss and tying. Iterations and `loss_curve_` count anew.
+    Whether to go on from the parameters of the previous fit, however it ended, which needs the same architecture:
+    widths, activations, loss and tying. Iterations and `loss_curve_` count anew.
 
 random_state : int, RandomState instance or None, default={random_state}
     Seed of all randomness. Pass an int for the same model in every call; None is fresh entropy, not NumPy's global
     generator.
 
 verbose : int or bool, default={verbose}
-    Whether to print the objective at every iteration.
+    Whether to print a table: iteration, objective, the terms it is the sum of, largest entry of the gradient,
+    validation loss, seconds. 1 prints every tenth iteration, and the first and the last one; 2 prints all.
 """
 
 _ATTRIBUTES = """
@@ -89,13 +110,19 @@ intercepts_ : list of ndarray of shape (fan_out,)
     digits that a large mean would cost.
 
 mean_ : ndarray of shape (n_features_in_,)
-    Mean of the training rows.
+    Mean of the rows trained on.
 
 loss_ : float
-    The objective at the end.
+    The objective of the result.
 
 loss_curve_ : list of float
     The objective after each iteration.
+
+validation_loss_curve_ : list of float or None
+    The mean reconstruction loss of the held-out rows after each iteration. None without `early_stopping`.
+
+best_validation_loss_ : float or None
+    The lowest of these, that of the result. None without `early_stopping`.
 
 n_iter_ : int
     Number of iterations; 1 for the closed form.

@@ -1,5 +1,7 @@
 """What a fitted autoencoder does: encode, decode, score and inspect."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
@@ -7,12 +9,36 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skae import metrics
+from skae._sklearn import in_input_container
 from skae._validation import canonical, refuse_masked, validated_weights
+from skae._version import __version__
 from skae.network import jacobian, output
 from skae.rows import Dense, dense_rows, less
 
 # Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
 _BLOCK_ENTRIES = 2**20
+
+
+def model_attributes(architecture, mean, dtype, parameters):
+    """Return the fitted attributes that the methods need, from Parameters about what is to be subtracted from rows."""
+
+    def cast(array):
+        return np.ascontiguousarray(array, dtype=dtype)
+
+    return {
+        "coefs_": _with_tied([cast(W) for W in parameters.weights[: architecture.n_distinct]], architecture),
+        "intercepts_": [cast(b) for b in parameters.about(np.zeros_like(mean)).intercepts],
+        "mean_": cast(mean),
+        "n_components_": architecture.widths[-1],
+        "_architecture": architecture,
+        "_offset": cast(parameters.offset),
+        "_offset_intercept": cast(parameters.intercepts[0]),
+    }
+
+
+def _with_tied(weights, architecture):
+    """Return the distinct weights and, if they are tied, their transposes as the decoder's."""
+    return [*weights, *(W.T for W in reversed(weights))] if architecture.tied else weights
 
 
 def _has_one_layer(estimator):
@@ -24,6 +50,29 @@ def _has_one_layer(estimator):
 
 class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The methods that need nothing but the fitted attributes."""
+
+    _doc_link_module = "skae"
+    _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+
+    def __getstate__(self):
+        state = dict(super().__getstate__(), _skae_version=__version__)
+        if "coefs_" in state:
+            state["coefs_"] = self.coefs_[: self._architecture.n_distinct]
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_skae_version")
+        if version != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was saved by skae {version} and is loaded by skae {__version__}, which may "
+                f"break it or change its results. Fit it anew, or load it with skae {version}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if "coefs_" in state:
+            state["coefs_"] = _with_tied(state["coefs_"], state["_architecture"])
+        super().__setstate__(state)
 
     @property
     def components_(self):
@@ -46,8 +95,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components_)
-            The codes.
+        ndarray or DataFrame of shape (n_samples, n_components_)
+            The codes; a frame if `set_output` asks for one.
 
         Raises
         ------
@@ -67,8 +116,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            The reconstructions, through the link of the loss.
+        ndarray or DataFrame of shape (n_samples, n_features)
+            The reconstructions, through the link of the loss; a frame with the names of the input's features if
+            `set_output` asks for one.
 
         Raises
         ------
@@ -77,13 +127,13 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         refuse_masked(X)
-        X = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
-        if X.shape[1] != self.n_components_:
+        codes = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
+        if codes.shape[1] != self.n_components_:
             raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
+                f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
                 "features as input: inverse_transform takes codes."
             )
-        return self._blockwise(self._decode, X, self.n_features_in_)
+        return in_input_container(self, self._blockwise(self._decode, codes, self.n_features_in_), X)
 
     def reconstruct(self, X):
         """Encode and decode X.
@@ -95,7 +145,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
+        ndarray or DataFrame of shape (n_samples, n_features)
             What `inverse_transform(transform(X))` gives.
 
         Raises
@@ -104,7 +154,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with.
         """
         check_is_fitted(self)
-        return self._reconstruct(self._validated(X, reset=False))
+        rows = self._validated(X, reset=False)
+        return in_input_container(
+            self,
+            self._blockwise(lambda block, out: self._decode(self._encode(block), out), rows, self.n_features_in_),
+            X,
+        )
 
     def score(self, X, y=None, sample_weight=None):
         """Return the share of the variance of X that its reconstruction explains.
@@ -249,9 +304,6 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _errors(self, X):
         return self._architecture.loss.entries(dense_rows(X), self._decode_raw(self._encode(X)))
-
-    def _reconstruct(self, X):
-        return self._blockwise(lambda block, out: self._decode(self._encode(block), out), X, self.n_features_in_)
 
     def _validated_target(self, X):
         check_is_fitted(self)

@@ -1,16 +1,37 @@
-"""The private names of scikit-learn that skae rests on, in one place.
+"""The private names of scikit-learn that skae rests on, in one place, and what not all of its releases have.
 
 Parameter validation and `_fit_context` are what scikit-learn's own estimators declare their parameters with, and
-its common tests know them; there is no public counterpart in the supported releases.
+its common tests know them; `set_output` wraps what `transform` returns alone. There is no public counterpart in the
+supported releases.
 """
 
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
+from sklearn.utils._set_output import _get_container_adapter
+from sklearn.utils.validation import _check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
-__all__ = ["InvalidParameterError", "StrOptions", "check_sample_weight", "fit_context", "integers", "reals"]
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn below 1.9
+
+    class CallbackSupportMixin:
+        """Without `set_callbacks`."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "InvalidParameterError",
+    "StrOptions",
+    "check_sample_weight",
+    "fit_context",
+    "in_input_container",
+    "integers",
+    "reals",
+    "takes_sample_weight",
+]
 
 
 class _Number(Interval):
@@ -28,3 +49,17 @@ def integers(low):
 def reals(low, high=None, *, closed, not_int=False):
     """Finite floats, and with them integers unless `not_int`, between two bounds."""
     return _Number(RealNotInt if not_int else Real, low, high, closed=closed)
+
+
+def in_input_container(estimator, values, X):
+    """Return rows like the estimator's input in the container that `set_output` asks for, with the index of X."""
+    adapter = _get_container_adapter("transform", estimator)
+    if adapter is None:
+        return values
+    return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
+
+
+def takes_sample_weight(scorer):
+    """Let scikit-learn pass weights on to a function among several scorers: it asks its own scorer objects this way."""
+    scorer._accept_sample_weight = lambda: True
+    return scorer

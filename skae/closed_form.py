@@ -40,7 +40,7 @@ def _decays(problem):
 
 
 def solve(problem, threads):
-    """Return the optimal Parameters and a SolverResult."""
+    """Return the optimal Parameters, the objective's terms there, and a SolverResult."""
     tied, (n_features, size) = problem.architecture.tied, problem.architecture.widths
     variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
     count = len(variances)
@@ -53,15 +53,21 @@ def solve(problem, threads):
     W[:, :count] = axes.T * (np.sqrt(products) * balance)
     V[:count] = axes * (np.sqrt(products) / balance)[:, None]
     left = max(total - variances.sum(), 0) if count < min(problem.X.shape) else 0
-    loss = 0.5 * (variances @ (1 - products) ** 2 + left) + strength * products.sum()
+    decays = [penalty.linear_decays for penalty in problem.penalties]
+    squares = np.vdot(W, W), 0 if tied else np.vdot(V, V)
+    terms = 0.5 * np.array([variances @ (1 - products) ** 2 + left, *np.dot(decays, squares)])
 
     parameters = Parameters([W, V], [np.zeros(size), problem.mean], problem.mean)
-    return parameters, SolverResult(
-        x=np.concatenate([W.ravel(), V.ravel()]),
-        fun=float(loss),
-        gradient_norm=0.0,
-        n_iter=1,
-        n_evaluations=1,
-        status=Status.CONVERGED,
-        message="closed form",
+    return (
+        parameters,
+        terms,
+        SolverResult(
+            x=np.concatenate([W.ravel(), V.ravel()]),
+            fun=float(terms.sum()),
+            gradient_norm=0.0,
+            n_iter=1,
+            n_evaluations=1,
+            status=Status.CONVERGED,
+            message="closed form",
+        ),
     )

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array
 
+from skae._sklearn import takes_sample_weight
 from skae._validation import canonical, refuse_masked, validated_weights
 from skae.rows import dense_rows
 
@@ -16,6 +17,7 @@ __all__ = ["neg_reconstruction_error", "reconstruction_r2"]
 _BLOCK_ENTRIES = 2**18
 
 
+@takes_sample_weight
 def reconstruction_r2(estimator, X, y=None, sample_weight=None):
     """Share of the variance of X that the estimator's reconstruction explains.
 
@@ -62,6 +64,7 @@ def reconstruction_r2(estimator, X, y=None, sample_weight=None):
     return r2(X, lambda rows: reconstruction[rows], weights)
 
 
+@takes_sample_weight
 def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
     """Minus the mean over rows of the squared reconstruction error, summed over features.
 

@@ -11,8 +11,8 @@ from skae.rows import Centred, dense_rows
 _BLOCK_ENTRIES = 2**19
 
 
-def _sum(part, X, threads, axis=0):
-    """Add up, in float64, what `part` gives for slices of X along an axis."""
+def block_sum(part, X, threads, axis=0):
+    """Add up, in float64, what `part`, a function of a slice of X along an axis, gives for all of them."""
     length = X.shape[axis]
     blocks = list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(X.shape))))
     n_threads = min(threads.n_threads, len(blocks))
@@ -30,7 +30,7 @@ def _sum(part, X, threads, axis=0):
 
 def column_means(draws, weights, threads):
     """Return the weighted means, (n_features,), of the rows of all draws together."""
-    total = sum(_sum(lambda rows, X=X: weights[rows] @ X[rows].astype(np.float64), X, threads) for X in draws)
+    total = sum(block_sum(lambda rows, X=X: weights[rows] @ X[rows].astype(np.float64), X, threads) for X in draws)
     return total / (weights.sum() * len(draws))
 
 
@@ -40,7 +40,7 @@ def mean_over_rows(entries, X, weights, threads):
     def part(rows):
         return weights[rows] @ entries(dense_rows(X, rows).astype(np.float64)).sum(axis=1)
 
-    return float(_sum(part, X, threads) / weights.sum())
+    return float(block_sum(part, X, threads) / weights.sum())
 
 
 def _covariance(X, weights, mean, threads):
@@ -52,7 +52,7 @@ def _covariance(X, weights, mean, threads):
         weighted = np.multiply(centred.dense(rows, scratch), roots[rows, None], out=scratch)
         return weighted.T @ weighted
 
-    return _sum(part, X, threads)
+    return block_sum(part, X, threads)
 
 
 def _roots(X, weights):
@@ -86,7 +86,7 @@ def _inner_products(X, weights, mean, threads):
         block *= roots
         return block @ block.T
 
-    return _sum(part, X, threads, axis=1)
+    return block_sum(part, X, threads, axis=1)
 
 
 def _axes_of(rows, X, weights, mean):
@@ -103,7 +103,7 @@ def _variances(draws, weights, mean, threads):
         deviations = dense_rows(X, rows) - mean
         return weights[rows] @ np.square(deviations, out=deviations)
 
-    total = sum(_sum(lambda rows, X=X: part(X, rows), X, threads) for X in draws)
+    total = sum(block_sum(lambda rows, X=X: part(X, rows), X, threads) for X in draws)
     return total / (weights.sum() * len(draws))
 
 

@@ -63,6 +63,11 @@ class Architecture:
         return len(self.widths) - 1
 
     @property
+    def n_distinct(self):
+        """Number of weight matrices that are not another one's transpose."""
+        return self.depth if self.tied else 2 * self.depth
+
+    @property
     def layer_widths(self):
         """The widths along encoder and decoder, from the input to the reconstruction."""
         return self.widths + self.widths[-2::-1]

@@ -96,6 +96,11 @@ class Objective:
 
     block_size : int, default=None
         Rows worked on at a time; None: as many as suit the cache.
+
+    Attributes
+    ----------
+    terms : ndarray of shape (1 + n_penalties,)
+        What the value of the latest call is the sum of: the mean reconstruction loss, and each penalty.
     """
 
     # How many layers theta has, from the first on; None: all of them.
@@ -115,7 +120,7 @@ class Objective:
         self._problem = problem
         self._architecture = problem.architecture
         self._on_weights, self._on_mean_code, self._on_rows = (
-            [penalty for penalty in problem.penalties if penalty.acts_on == part]
+            [(term, penalty) for term, penalty in enumerate(problem.penalties, start=1) if penalty.acts_on == part]
             for part in ("weights", "mean_code", "rows")
         )
         self._variables = variables
@@ -127,7 +132,7 @@ class Objective:
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
-        self._parameters = np.empty(self.size)
+        self._theta, self._parameters = np.full((2, self.size), np.nan)
         self._compute_parameters = np.empty(self.size, dtype=self._dtype)
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
         self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
@@ -167,16 +172,22 @@ class Objective:
         # Overflow is an infinite value, which the solver steps back from, not news for the user.
         with np.errstate(over="ignore", invalid="ignore"):
             self._set_parameters(theta)
-            value = self._look_ahead()
+            self.terms = self._look_ahead()
             gradient = np.zeros(self.size)
-            for worker_value, worker_gradient in self._threads.map(self._sweep, self._deals):
-                value += worker_value
+            for worker_terms, worker_gradient in self._threads.map(self._sweep, self._deals):
+                self.terms += worker_terms
                 gradient += worker_gradient
             weights, weight_gradients = (self._layout.views(flat)[0] for flat in (self._parameters, gradient))
-            for penalty in self._on_weights:
-                value += penalty.on_weights(self._layout.distinct(weights), self._layout.distinct(weight_gradients))
+            for term, penalty in self._on_weights:
+                self.terms[term] += penalty.on_weights(
+                    self._layout.distinct(weights), self._layout.distinct(weight_gradients)
+                )
             self._variables.pull_back(gradient)
-        return float(value), gradient
+            value = float(self.terms.sum())
+        return value, gradient
+
+    def _no_terms(self):
+        return np.zeros(1 + len(self._problem.penalties))
 
     def parameters(self, theta):
         """Return weights and intercepts of all layers, in float64, at theta."""
@@ -184,20 +195,20 @@ class Objective:
         return self._layout.views(self._parameters.copy())
 
     def _set_parameters(self, theta):
+        self._theta[...] = theta
         self._variables.to_parameters(theta, out=self._parameters)
         self._compute_parameters[...] = self._parameters
 
     def _look_ahead(self):
-        """Return the value of the terms that take a sweep of their own over all rows."""
-        if not self._n_swept_first:
-            return 0.0
-        workers = list(self._threads.map(self._sweep_first, self._deals))
-        mean = sum(worker.mean_code for worker in workers)
-        self._mean_code_gradient[...] = 0
-        return sum(
-            penalty.on_mean_code(mean, self._architecture.code, self._mean_code_gradient)
-            for penalty in self._on_mean_code
-        )
+        """Return the terms, as far as they take a sweep of their own over all rows."""
+        terms = self._no_terms()
+        if self._n_swept_first:
+            workers = list(self._threads.map(self._sweep_first, self._deals))
+            mean = sum(worker.mean_code for worker in workers)
+            self._mean_code_gradient[...] = 0
+            for term, penalty in self._on_mean_code:
+                terms[term] = penalty.on_mean_code(mean, self._architecture.code, self._mean_code_gradient)
+        return terms
 
     def _sweep_first(self, deal):
         """Return the worker, with its sums over the rows that it was dealt."""
@@ -216,12 +227,14 @@ class Objective:
             worker.mean_code += self._shares[rows] @ outputs[self._architecture.depth - 1]
 
     def _sweep(self, deal):
-        """Return the value and the gradient of the rows that a worker was dealt."""
+        """Return the terms and the gradient of the rows that a worker was dealt."""
         worker, blocks = deal
         worker.gradient[...] = 0
+        terms = self._no_terms()
         with np.errstate(over="ignore", invalid="ignore"):
-            value = sum(self._add_block(worker, draw, rows) for draw, rows in blocks)
-        return value, worker.gradient
+            for draw, rows in blocks:
+                self._add_block(worker, draw, rows, terms)
+        return terms, worker.gradient
 
     def _block(self, worker, draw, rows):
         """A block's centred inputs, and where its layers' outputs belong."""
@@ -231,16 +244,16 @@ class Objective:
             outputs[0] = self._codes[draw, rows]
         return self._inputs[draw].block(rows, worker.inputs), outputs
 
-    def _add_block(self, worker, draw, rows):
-        """Add a block's gradients to the worker's and return its part of the value."""
+    def _add_block(self, worker, draw, rows, terms):
+        """Add a block's gradients to the worker's, and its values to the terms."""
         inputs, outputs = self._block(worker, draw, rows)
         deltas = [delta[: len(outputs[0])] for delta in worker.deltas]
         if self._codes is None:
             forward(self._layers, inputs, outputs)
         else:
             forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
-        value = self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
-        direct_value, direct = self._direct(worker, rows, outputs)
+        terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
+        direct = self._direct(worker, rows, outputs, terms)
         backward(
             self._layers,
             inputs,
@@ -251,7 +264,6 @@ class Objective:
             worker.intercept_gradients,
             worker.products,
         )
-        return value + direct_value
 
     def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
         """Write the gradient of the last output into `delta` and return the block's loss."""
@@ -261,11 +273,11 @@ class Objective:
         delta *= self._column[rows]
         return value
 
-    def _direct(self, worker, rows, outputs):
-        """Value and gradients, for the pre-activations, of the penalties on the encoder's outputs."""
+    def _direct(self, worker, rows, outputs, terms):
+        """Add the values of the penalties on the encoder's outputs and return their gradients, one a layer or None."""
         direct = [None] * len(self._layers)
         if not (self._on_rows or self._on_mean_code):
-            return 0.0, direct
+            return direct
         depth, shares = self._architecture.depth, self._shares[rows]
         encoder, activations = self._layers[:depth], outputs[:depth]
         direct[:depth] = [delta[: len(shares)] for delta in worker.direct]
@@ -275,7 +287,8 @@ class Objective:
             code = direct[depth - 1]
             np.multiply.outer(shares, self._mean_code_gradient, out=code, casting="same_kind")
             code *= self._architecture.code.derivative(activations[-1])
-        return sum(
-            penalty.on_rows(encoder, activations, shares, direct[:depth], worker.weight_gradients[:depth])
-            for penalty in self._on_rows
-        ), direct
+        for term, penalty in self._on_rows:
+            terms[term] += penalty.on_rows(
+                encoder, activations, shares, direct[:depth], worker.weight_gradients[:depth]
+            )
+        return direct

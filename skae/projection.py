@@ -68,7 +68,9 @@ class ProjectedObjective(Objective):
         self._mean_input = (mean - self._offset)[None]
         # Then the inputs' centred rows are the targets' too.
         self._clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
-        self._decay = sum(penalty.linear_decays[1] for penalty in self._on_weights)
+        self._decays = self._no_terms()
+        for term, penalty in self._on_weights:
+            self._decays[term] = penalty.linear_decays[1]
         self._total = 0.5 * mean_over_rows(
             lambda block: (block - problem.mean) ** 2, problem.X, problem.weights, self._threads
         )
@@ -81,26 +83,31 @@ class ProjectedObjective(Objective):
         return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype)
 
     def parameters(self, theta):
+        is_latest = np.array_equal(theta, self._theta)
         weights, intercepts = super().parameters(theta)
-        self._look_ahead()
+        if not is_latest:
+            self._look_ahead()
         last = self._targets.offset + self._c - self._centre.astype(np.float64) @ self._V
         return [*weights, self._V], [*intercepts, last]
 
     def _look_ahead(self):
         self._centre = output(self._layers, Dense(self._mean_input))[0]
-        value = super()._look_ahead()
+        terms = super()._look_ahead()
         mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker, _ in self._deals), strict=True))
         gram -= np.outer(mean, mean)
         cross -= np.outer(self._mean_target, mean)
         precision = np.finfo(self._dtype).eps
-        V, pivot = ridge(gram, cross.T, self._decay, precision)
+        V, pivot = ridge(gram, cross.T, self._decays.sum(), precision)
         self._V, self._c = V, self._mean_target - mean @ V
         self._products = [part.astype(self._dtype) for part in (V, self._c, V @ V.T, self._c @ V.T)]
 
         explained = 0.5 * np.vdot(cross, V.T)
         few_digits = self._total - explained < _ROUNDINGS * precision * self._total
         self._from_residuals = few_digits or pivot < np.sqrt(precision)
-        return value + (0.5 * self._decay * np.vdot(V, V) if self._from_residuals else self._total - explained)
+        decays = 0.5 * np.vdot(V, V) * self._decays
+        if not self._from_residuals:
+            terms[0] = self._total - explained - decays.sum()
+        return terms + decays
 
     def _target_block(self, worker, rows, inputs):
         return inputs if self._clean else self._targets.block(rows, worker.targets)

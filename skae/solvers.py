@@ -79,7 +79,8 @@ class LBFGS:
     def minimize(self, objective, theta0, callback=None):
         """Return the SolverResult of `objective`, a callable theta -> (value, gradient) with a `reference`.
 
-        `callback(theta, value)` is called after every iteration and may raise StopIteration to stop there.
+        `callback(theta, value, gradient_norm)` is called after every iteration, right after the objective was called
+        at that theta, and may raise StopIteration to stop there.
         Raises ValueError if the objective is not finite at theta0.
         """
         search = _Search(objective, callback)
@@ -96,7 +97,7 @@ class LBFGS:
         if not result.nit:  # a start that cannot be bettered is the first iterate
             with suppress(StopIteration):
                 search.report()
-        gradient_norm = float(np.max(np.abs(result.jac), initial=0))
+        gradient_norm = _largest(result.jac)
         return SolverResult(
             x=result.x,
             fun=float(result.fun * objective.reference),
@@ -162,11 +163,15 @@ class _Search:
         self.report()
 
     def report(self):
-        theta, value, _ = self._origin
+        theta, value, gradient = self._origin
         if self._callback is None:
             return
         try:
-            self._callback(theta, float(value * self._objective.reference))
+            self._callback(theta, float(value * self._objective.reference), _largest(gradient))
         except StopIteration:
             self.stopped = True
             raise
+
+
+def _largest(gradient):
+    return float(np.max(np.abs(gradient), initial=0))

@@ -28,6 +28,7 @@ class RowThreads:
     Parameters
     ----------
     n_threads : int
+        The parts to cut a sum into.
 
     executor : concurrent.futures.Executor, default=None
         Runs the parts; None: the calling thread does.
@@ -52,18 +53,26 @@ class RowThreads:
 
 
 @contextmanager
-def row_threads():
+def row_threads(n_parts=None, n_sharing=1):
     """Hold BLAS at one thread, and yield RowThreads with as many as NumPy's products would have used.
 
     Fits may overlap: the first one in sets the limits, the last one out lifts them.
+
+    Parameters
+    ----------
+    n_parts : int, default=None
+        What to cut sums into, if not one part a thread: the same parts give the same sum, to the last bit.
+
+    n_sharing : int, default=1
+        How many run at the same time and share the cores.
     """
-    n_threads = _enter()
+    n_threads = max(1, _enter() // n_sharing)
     try:
         if n_threads == 1:
-            yield RowThreads(1)
+            yield RowThreads(n_parts or 1)
         else:
             with ThreadPoolExecutor(n_threads) as executor:
-                yield RowThreads(n_threads, executor)
+                yield RowThreads(n_parts or n_threads, executor)
     finally:
         _leave()
 

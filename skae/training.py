@@ -1,7 +1,7 @@
 """One training run: from validated data and parts to parameters, by way of a centred and scaled objective."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,12 +11,14 @@ from sklearn.utils import gen_batches
 from skae import closed_form
 from skae.approach import approach
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
+from skae.monitoring import Iterate, Patience, Trace
 from skae.network import block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.projection import ProjectedObjective, why_not_projectable
 from skae.rows import less
 from skae.solvers import SolverResult
+from skae.threads import row_threads
 
 # Principal axes with less than this share of the largest variance are noise, not a start.
 _AXIS_SHARE = 1e-6
@@ -37,6 +39,8 @@ SOLVERS = {
     "lbfgs": lambda problem: None,
 }
 
+_WITHOUT_SEARCH = ("svd",)
+
 _OBJECTIVES = {"varpro": ProjectedObjective, "lbfgs": Objective}
 
 
@@ -47,7 +51,7 @@ class Trained:
     Attributes
     ----------
     parameters : Parameters
-        About the mean of X.
+        About what is to be subtracted from rows.
 
     result : SolverResult
         How the solver came to them.
@@ -60,6 +64,12 @@ class Trained:
 
     trivial : bool
         Whether all rows have the same code, though they differ.
+
+    loss_curve : list of float
+        The objective after each iteration.
+
+    validation_loss_curve : list of float
+        The same of the held-out rows' loss, empty if there are none.
     """
 
     parameters: Parameters
@@ -67,22 +77,53 @@ class Trained:
     solver: str
     scale: float
     trivial: bool
+    loss_curve: list
+    validation_loss_curve: list
+
+    @property
+    def figure_of_merit(self):
+        """What restarts are compared by: the lowest validation loss if there is one, else the objective.
+
+        Infinite for a result that is none.
+        """
+        result = self.result
+        if not (np.isfinite([result.fun, result.gradient_norm]).all() and np.isfinite(result.x).all()):
+            return np.inf
+        return min(filter(np.isfinite, self.validation_loss_curve or [result.fun]), default=np.inf)
 
 
-def choose_solver(name, problem):
+def choose_solver(name, problem, search_options=()):
     """Return the name of the solver to use; "auto" is the first that applies.
 
-    Raises ValueError if the one that is named does not.
+    `search_options` are the options, in words, that only a search can honour. Raises ValueError if the solver that is
+    named does not apply.
     """
+
+    def why_not(solver):
+        if search_options and solver in _WITHOUT_SEARCH:
+            return f"it does not search, as {' and '.join(search_options)} would need"
+        return SOLVERS[solver](problem)
+
     if name == "auto":
-        return next(solver for solver, why_not in SOLVERS.items() if why_not(problem) is None)
-    reason = SOLVERS[name](problem)
+        return next(solver for solver in SOLVERS if why_not(solver) is None)
+    reason = why_not(name)
     if reason is not None:
         raise ValueError(f"solver={name!r} does not apply: {reason}. Set solver='auto'.")
     return name
 
 
-def train(problem, solver, search, callback, *, threads, start=None, init="glorot", rng=None):
+def run(problem, solver, search, watchers, thread_options, **options):
+    """Return what `train` does, in threads of its own, and open and close the watchers."""
+    for watcher in watchers:
+        watcher.open()
+    with row_threads(**thread_options) as threads:
+        trained = train(problem, solver, search, watchers, threads=threads, **options)
+    for watcher in watchers:
+        watcher.close()
+    return trained
+
+
+def train(problem, solver, search, watchers=(), *, threads, held_out=None, start=None, init="glorot", rng=None):
     """Minimise the problem's objective.
 
     Parameters
@@ -95,11 +136,14 @@ def train(problem, solver, search, callback, *, threads, start=None, init="gloro
     search : object with minimize(objective, theta0, callback)
         What searches if there is no closed form.
 
-    callback : callable(theta, value)
-        Called after every iteration.
+    watchers : sequence of callable(Iterate) -> bool
+        Called after every iteration; True is a request to stop.
 
     threads : RowThreads
         What the rows are shared out to.
+
+    held_out : HeldOut, default=None
+        Rows whose loss decides when to stop, and which iterate is the result.
 
     start : Parameters, default=None
         Where to start; None: afresh.
@@ -115,44 +159,69 @@ def train(problem, solver, search, callback, *, threads, start=None, init="gloro
     Trained
     """
     scale = scale_about([problem.X], problem.weights, problem.mean, threads)
-    if solver == "svd":
-        parameters, result = closed_form.solve(problem, threads)
-        with suppress(StopIteration):
-            callback(result.x, result.fun)
+    if solver in _WITHOUT_SEARCH:
+        parameters, result, trace = _solved(problem, watchers, threads, scale)
     else:
-        parameters, result = _searched(
-            problem,
-            _OBJECTIVES[solver],
-            search,
-            callback,
-            threads=threads,
-            scale=scale,
-            start=start,
-            init=init,
-            rng=rng,
+        parameters, result, trace = _searched(
+            problem, solver, search, watchers, threads, scale, held_out, start=start, init=init, rng=rng
         )
-    return Trained(parameters, result, solver, scale, trivial=scale > 0 and _code_is_constant(problem, parameters))
+    trivial = scale > 0 and _code_is_constant(problem, parameters)
+    return Trained(parameters, result, solver, scale, trivial, trace.loss_curve, trace.validation_loss_curve)
 
 
-def _searched(problem, objective_class, search, callback, *, threads, scale, start, init, rng):
-    """Return what a search found, as Parameters and as its SolverResult."""
+def _solved(problem, watchers, threads, scale):
+    """Return the closed form's parameters, result and trace, which is of one iterate."""
+    parameters, terms, result = closed_form.solve(problem, threads)
+    parameters = parameters.about(row_offset(problem.mean, scale))
+    trace = Trace(watchers)
+    with suppress(StopIteration):
+        trace.add(Iterate(1, result.x, result.fun, terms, result.gradient_norm, lambda: parameters))
+    return parameters, result, trace
+
+
+def _searched(problem, solver, search, watchers, threads, scale, held_out, **where):
+    """Return a search's parameters, result and trace: of its last iterate, or with held-out rows its best one."""
+    reference = (scale and _reference(problem, threads)) or 1.0
+    objective, theta, offset = _prepared(problem, _OBJECTIVES[solver], search, threads, scale, reference, **where)
+    home = row_offset(problem.mean, scale)
+
+    def parameters_at(theta):
+        return Parameters(*objective.parameters(theta), offset).about(home)
+
+    options = {}
+    if held_out is not None:
+        patience = Patience(held_out.patience, search.tol * reference)
+        watchers = [patience, *watchers]
+        options["validation_loss"] = partial(held_out.loss, problem.architecture, threads)
+    trace = Trace(watchers)
+
+    def callback(theta, value, gradient_norm):
+        number, parameters = len(trace.loss_curve) + 1, partial(parameters_at, theta)
+        trace.add(Iterate(number, theta, value, objective.terms, gradient_norm, parameters, **options))
+
+    result = search.minimize(objective, theta, callback)
+    if held_out is None:
+        return parameters_at(result.x), result, trace
+    best = patience.best
+    at_best = {"x": best.theta, "fun": best.objective, "gradient_norm": best.gradient_norm}
+    return best.parameters, replace(result, **at_best), trace
+
+
+def _prepared(problem, objective_class, search, threads, scale, reference, *, start, init, rng):
+    """Return the objective of a search, where it starts, and what the objective subtracts from its inputs."""
     layout = Layout(problem.architecture, objective_class.n_layers)
     variables, offset = _variables(problem, layout, scale, threads)
     if start is None:
         theta = _initial_theta(problem, layout, variables, init, rng, threads)
     else:
         theta = variables.from_parameters(_flatten(layout, start.about(offset)))
-    make_objective = partial(
-        objective_class, offset=offset, reference=(scale and _reference(problem, threads)) or 1.0, threads=threads
-    )
+    make_objective = partial(objective_class, offset=offset, reference=reference, threads=threads)
     if objective_class is Objective and scale:
         options = {} if start is None else {"n_parts": 0}
         variables, theta = approach(
             problem, variables, theta, make_objective, search, offset=offset, threads=threads, rng=rng, **options
         )
-    objective = make_objective(problem, variables)
-    result = search.minimize(objective, theta, callback)
-    return Parameters(*objective.parameters(result.x), offset).about(problem.mean), result
+    return make_objective(problem, variables), theta, offset
 
 
 def _variables(problem, layout, scale, threads):

@@ -15,19 +15,19 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, xlogy
 from sklearn.base import clone
-from sklearn.decomposition import PCA
+from sklearn.decomposition import NMF, PCA, KernelPCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.activations import ACTIVATIONS
 from skae.corruption import CORRUPTIONS
-from skae.metrics import reconstruction_r2
+from skae.metrics import neg_reconstruction_error, reconstruction_r2
 from skae.objective import Objective
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
@@ -668,20 +668,6 @@ def test_smaller_tolerance_smaller_loss(Autoencoder):
     assert losses[0] > losses[1] > losses[2]
 
 
-@each
-def test_verbose_prints_every_iteration(Autoencoder, capsys):
-    estimator = make(Autoencoder, verbose=1).fit(X)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == estimator.n_iter_
-    assert lines[0].startswith(f"[{Autoencoder.__name__}] iteration 1: objective {estimator.loss_curve_[0]:.3g}"[:-1])
-
-
-@each
-def test_silent_by_default(Autoencoder, capsys):
-    make(Autoencoder).fit(X)
-    assert capsys.readouterr() == ("", "")
-
-
 # Copies.
 
 
@@ -748,14 +734,41 @@ def test_frame_out(Autoencoder, library):
     assert list(codes.columns) == [f"{Autoencoder.__name__.lower()}{j}" for j in range(3)]
     assert list(codes.columns) == list(estimator.get_feature_names_out())
     assert_array_equal(codes.to_numpy(), make(Autoencoder).fit(X).transform(X))
-    assert_allclose(estimator.inverse_transform(codes), estimator.reconstruct(X))
+    for reconstruction in (estimator.inverse_transform(codes), estimator.reconstruct(X)):
+        assert isinstance(reconstruction, library.DataFrame)
+        assert list(reconstruction.columns) == [f"x{i}" for i in range(N_FEATURES)]
+        assert_array_equal(reconstruction.to_numpy(), make(Autoencoder).fit(X).reconstruct(X))
+
+
+@each
+@pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
+def test_reconstructions_have_the_names_of_the_input(Autoencoder, library):
+    names = [f"feature {i}" for i in range(N_FEATURES)]
+    frame = library.DataFrame(dict(zip(names, X.T, strict=True)))
+    pipeline = make_pipeline(StandardScaler(), make(Autoencoder)).fit(frame)
+    assert isinstance(pipeline[1].reconstruct(X), np.ndarray)
+    estimator = make(Autoencoder).fit(frame).set_output(transform=library.__name__)
+    for reconstruction in (estimator.inverse_transform(estimator.transform(frame)), estimator.reconstruct(frame)):
+        assert isinstance(reconstruction, library.DataFrame)
+        assert list(reconstruction.columns) == names
+
+
+@each
+def test_a_global_configuration_counts_too(Autoencoder):
+    estimator = make(Autoencoder).fit(X)
+    with sklearn.config_context(transform_output="pandas"):
+        assert isinstance(estimator.reconstruct(X), pd.DataFrame)
+        pipeline = make_pipeline(StandardScaler(), make(Autoencoder)).fit(X)
+        assert reconstruction_r2(pipeline, X) == pytest.approx(pipeline.score(X), abs=1)
 
 
 @each
 def test_frame_keeps_its_index(Autoencoder):
     frame = pd.DataFrame(X, index=np.arange(N_SAMPLES) + 100)
-    codes = make(Autoencoder).set_output(transform="pandas").fit_transform(frame)
-    assert list(codes.index) == list(frame.index)
+    estimator = make(Autoencoder).set_output(transform="pandas")
+    codes = estimator.fit_transform(frame)
+    for output in (codes, estimator.inverse_transform(codes), estimator.reconstruct(frame)):
+        assert list(output.index) == list(frame.index)
 
 
 @each
@@ -802,10 +815,36 @@ def test_grid_over_the_reducer():
     assert len(search.cv_results_["params"]) == 10
 
 
-def test_one_scorer_for_pca_and_the_four():
-    reducers = [PCA(2), *(make(Autoencoder, n_components=2) for Autoencoder in AUTOENCODERS)]
-    search = GridSearchCV(Pipeline([("reduce", PCA())]), {"reduce": reducers}, cv=2, scoring=reconstruction_r2).fit(X)
-    assert np.all(search.cv_results_["mean_test_score"] <= 1)
+@pytest.mark.parametrize("scorer", [reconstruction_r2, neg_reconstruction_error])
+def test_one_scorer_for_all_reducers_in_original_units(scorer, cancer):
+    data = np.abs(cancer[:120] * np.geomspace(0.1, 10, cancer.shape[1]))  # NMF takes no negative values
+    reducers = [
+        PCA(2),
+        NMF(2, max_iter=500, tol=1e-2),
+        KernelPCA(2, kernel="rbf", fit_inverse_transform=True),
+        *(make(Autoencoder, n_components=2) for Autoencoder in AUTOENCODERS),
+    ]
+    pipeline = Pipeline([("scale", None), ("reduce", None)])
+    folds = [(np.arange(80), np.arange(80, 120))]
+    grid = {"scale": [MinMaxScaler(clip=True), MaxAbsScaler()], "reduce": reducers}
+    search = GridSearchCV(pipeline, grid, cv=folds, scoring=scorer, error_score="raise").fit(data)
+    for parameters, score in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
+        fitted = clone(pipeline).set_params(**clone_values(parameters)).fit(data[:80])
+        decoded = fitted.inverse_transform(fitted.transform(data[80:]))
+        if scorer is reconstruction_r2:
+            expected = r2_score(data[80:], decoded, multioutput="variance_weighted")
+        else:
+            expected = -np.square(data[80:] - decoded).sum(axis=1).mean()
+        assert score == pytest.approx(expected, rel=1e-6)
+
+
+def clone_values(parameters):
+    return {name: clone(value) for name, value in parameters.items()}
+
+
+@each
+def test_the_html_links_to_the_documentation(Autoencoder):
+    assert f"/generated/skae.{Autoencoder.__name__}.html" in make(Autoencoder)._repr_html_()
 
 
 @each
