@@ -27,14 +27,15 @@ class Recorder:
     """A callback that keeps what it was given, as it was and as it is."""
 
     def __init__(self, error=None, after=0):
-        self.thetas, self.copies, self.values = [], [], []
+        self.thetas, self.copies, self.values, self.gradient_norms = [], [], [], []
         self.error = error
         self.after = after
 
-    def __call__(self, theta, value):
+    def __call__(self, theta, value, gradient_norm):
         self.thetas.append(theta)
         self.copies.append(theta.copy())
         self.values.append(value)
+        self.gradient_norms.append(gradient_norm)
         if self.error and len(self.values) == self.after:
             raise self.error
 
@@ -227,9 +228,18 @@ def test_the_callback_sees_every_iterate_and_its_value():
     result = solver().minimize(Function(rosenbrock, 8.0), start, recorder)
     assert len(recorder.values) == result.n_iter > 10
     assert recorder.values == [8 * rosen(theta) for theta in recorder.thetas]
+    assert recorder.gradient_norms == [np.abs(rosen_der(theta)).max() for theta in recorder.thetas]
     np.testing.assert_array_equal(recorder.thetas, recorder.copies)
     np.testing.assert_array_equal(recorder.thetas[-1], result.x)
     np.testing.assert_array_equal(start, START)
+
+
+def test_an_iterate_is_where_the_objective_was_called_last():
+    """What an objective keeps of its latest call is the iterate's."""
+    function, seen = Function(rosenbrock), []
+    solver().minimize(function, START, lambda theta, *_: seen.append(np.array_equal(theta, function.asked[-1])))
+    assert len(seen) > 10
+    assert all(seen)
 
 
 def test_stop_iteration_stops_at_that_iterate():
