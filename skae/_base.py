@@ -162,7 +162,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             If the solver hit a cap, or its line search failed above the tolerance.
 
         UserWarning
-            If the code came out the same for all rows.
+            If the code came out the same for all rows, or early stopping undid what the penalties were at.
         """
         going_on = self.warm_start and hasattr(self, "coefs_")
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
@@ -302,8 +302,21 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
                 ConvergenceWarning,
                 stacklevel=5,
             )
+        if trained.penalties_outvoted:
+            self._warn_of_outvoted_penalties(trained)
         if trained.trivial:
             self._warn_of_trivial_code(trained.scale)
+
+    def _warn_of_outvoted_penalties(self, trained):
+        n_iter, best = trained.result.n_iter, int(np.nanargmin(trained.validation_loss_curve))
+        warnings.warn(
+            f"early_stopping=True kept iteration {best + 1} of {n_iter}, where the penalties had not taken effect (the "
+            f"objective there is {trained.loss_curve[best]:.4g}, at the end {trained.loss_curve[-1]:.4g}): "
+            "they give up reconstruction, on the rows trained on too, and the loss of held-out rows cannot tell that "
+            "from overfitting. Set early_stopping=False, or weaker penalties.",
+            UserWarning,
+            stacklevel=6,
+        )
 
     def _warn_of_trivial_code(self, scale):
         warnings.warn(

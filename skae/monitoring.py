@@ -68,17 +68,19 @@ class Trace:
 
     Attributes
     ----------
-    loss_curve, validation_loss_curve : list of float
-        After each iteration; the second one stays empty if no rows are held out.
+    loss_curve, reconstruction_curve, validation_loss_curve : list of float
+        The objective, its first term, and the loss of held-out rows after each iteration; the last one stays empty if
+        there are none.
     """
 
     def __init__(self, watchers):
         self._watchers = watchers
-        self.loss_curve, self.validation_loss_curve = [], []
+        self.loss_curve, self.reconstruction_curve, self.validation_loss_curve = [], [], []
 
     def add(self, iterate):
         """Note an iterate; StopIteration is a watcher's request."""
         self.loss_curve.append(iterate.objective)
+        self.reconstruction_curve.append(iterate.terms[0])
         if iterate.validation_loss is not None:
             self.validation_loss_curve.append(iterate.validation_loss)
         requests = [watch(iterate) for watch in self._watchers]

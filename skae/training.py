@@ -41,6 +41,9 @@ SOLVERS = {
 
 _WITHOUT_SEARCH = ("svd",)
 
+# A rise of the loss of the rows trained on that is no accident.
+_RISE = 1.1
+
 _OBJECTIVES = {"varpro": ProjectedObjective, "lbfgs": Objective}
 
 
@@ -65,11 +68,8 @@ class Trained:
     trivial : bool
         Whether all rows have the same code, though they differ.
 
-    loss_curve : list of float
-        The objective after each iteration.
-
-    validation_loss_curve : list of float
-        The same of the held-out rows' loss, empty if there are none.
+    loss_curve, reconstruction_curve, validation_loss_curve : list of float
+        As in Trace.
     """
 
     parameters: Parameters
@@ -78,7 +78,19 @@ class Trained:
     scale: float
     trivial: bool
     loss_curve: list
+    reconstruction_curve: list
     validation_loss_curve: list
+
+    @property
+    def penalties_outvoted(self):
+        """Whether the rows trained on, too, were reconstructed worse after the iterate that held-out rows chose.
+
+        Then these found no overfitting: the search was giving up reconstruction for the penalties.
+        """
+        if not self.validation_loss_curve:
+            return False
+        at_best = self.reconstruction_curve[int(np.nanargmin(self.validation_loss_curve))]
+        return self.reconstruction_curve[-1] > _RISE * at_best
 
     @property
     def figure_of_merit(self):
@@ -166,7 +178,8 @@ def train(problem, solver, search, watchers=(), *, threads, held_out=None, start
             problem, solver, search, watchers, threads, scale, held_out, start=start, init=init, rng=rng
         )
     trivial = scale > 0 and _code_is_constant(problem, parameters)
-    return Trained(parameters, result, solver, scale, trivial, trace.loss_curve, trace.validation_loss_curve)
+    curves = trace.loss_curve, trace.reconstruction_curve, trace.validation_loss_curve
+    return Trained(parameters, result, solver, scale, trivial, *curves)
 
 
 def _solved(problem, watchers, threads, scale):

@@ -209,6 +209,21 @@ def test_a_held_out_loss_that_is_not_finite_is_an_error(monkeypatch):
         stopping_early(AutoencoderTransformer).fit(X)
 
 
+def test_penalties_that_look_like_overfitting_are_told_from_it(digits):
+    with pytest.warns(UserWarning, match=r"kept iteration \d of \d+, where the penalties had not taken effect"):
+        sparse = stopping_early(SparseAutoencoder, sparsity_weight=3).fit(digits)
+    assert sparse.transform(digits).mean() > 0.1  # twice the target
+
+
+def test_overfitting_is_not_taken_for_penalties(recwarn):
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 10)) + 0.5 * rng.normal(size=(60, 10))
+    overfitting = {"hidden_layer_sizes": (50,), "activation": "tanh", "penalties": (L1Sparsity(1e-3),)}
+    stopped = stopping_early(AutoencoderTransformer, **overfitting).fit(few)
+    assert np.argmin(stopped.validation_loss_curve_) < stopped.n_iter_ - 1
+    assert not [warning for warning in recwarn if "penalties" in str(warning.message)]
+
+
 # A solver that does not search.
 
 
