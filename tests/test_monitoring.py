@@ -211,7 +211,7 @@ def test_a_held_out_loss_that_is_not_finite_is_an_error(monkeypatch):
 
 def test_penalties_that_look_like_overfitting_are_told_from_it(digits):
     with pytest.warns(UserWarning, match=r"kept iteration \d of \d+, where the penalties had not taken effect"):
-        sparse = stopping_early(SparseAutoencoder, sparsity_weight=3).fit(digits)
+        sparse = stopping_early(SparseAutoencoder, n_components=40).fit(digits)
     assert sparse.transform(digits).mean() > 0.1  # twice the target
 
 
