@@ -1,4 +1,7 @@
-"""Data that the tests share, read-only, and one BLAS thread, so that workers do not fight over the cores."""
+"""Data that the tests share, read-only; figures without a display; one BLAS thread, for the sake of other workers."""
+
+import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -6,6 +9,9 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from threadpoolctl import threadpool_limits
 
 threadpool_limits(1)
+os.environ.setdefault("MPLBACKEND", "Agg")
+# Its doctests draw.
+collect_ignore = [] if importlib.util.find_spec("matplotlib") else ["skae/plotting"]
 
 
 def _read_only(X):

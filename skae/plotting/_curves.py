@@ -1,0 +1,282 @@
+"""Displays that are lines."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from skae.plotting._support import pyplot, some_rows
+
+# Entries of a block of Jacobians.
+_BLOCK_ENTRIES = 2**20
+
+
+class LossCurveDisplay:
+    """The losses of a fit against its iterations.
+
+    Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    loss_curve : list of float
+        The objective that was minimised, penalties included, after each iteration.
+
+    validation_loss_curve : list of float, default=None
+        The reconstruction loss alone, of the rows that early stopping held out.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        What holds the axes.
+
+    ax_ : matplotlib Axes
+        What the curves are drawn on.
+
+    lines_ : list of matplotlib Line2D
+        The objective; with early stopping also the validation loss, and the mark at its minimum.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer
+    >>> from skae.plotting import LossCurveDisplay
+    >>> X = load_digits().data / 16
+    >>> autoencoder = AutoencoderTransformer(12, tol=1e-2, random_state=0).fit(X)
+    >>> display = LossCurveDisplay.from_estimator(autoencoder)
+    >>> display.ax_.get_xlabel()
+    'iteration'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, loss_curve, validation_loss_curve=None):
+        self.loss_curve = loss_curve
+        self.validation_loss_curve = validation_loss_curve
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw an estimator's `loss_curve_` and, if there is one, `validation_loss_curve_`.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `loss_curve_`.
+
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+
+        Returns
+        -------
+        LossCurveDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ImportError, NotFittedError
+            If matplotlib is missing; if the estimator is not fitted.
+        ValueError
+            If it has no `loss_curve_`.
+        """
+        pyplot(cls)
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "loss_curve_"):
+            raise ValueError(f"{type(estimator).__name__} has no loss_curve_ to draw: it is not fitted by iterations.")
+        display = cls(
+            loss_curve=estimator.loss_curve_,
+            validation_loss_curve=getattr(estimator, "validation_loss_curve_", None),
+        )
+        return display.plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the curves, on a logarithmic scale if they are positive and span more than a decade.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+
+        Returns
+        -------
+        LossCurveDisplay
+            Itself.
+        """
+        self.figure_, self.ax_ = _line_axes(pyplot(type(self)), ax)
+        self.lines_ = [_curve(self.ax_, self.loss_curve, label="training objective, penalties included")]
+        if self.validation_loss_curve is not None:
+            validation = np.asarray(self.validation_loss_curve)
+            best = validation.argmin()
+            line = _curve(self.ax_, validation, label="validation loss, reconstruction alone")
+            mark = self.ax_.plot(
+                best + 1, validation[best], "o", color=line.get_color(), label=f"kept: iteration {best + 1}"
+            )
+            self.lines_ += [line, *mark]
+        _set_scale(self.ax_, _drawn(self.ax_))
+        self.ax_.set(xlabel="iteration", ylabel="loss")
+        self.ax_.legend()
+        return self
+
+
+class JacobianSpectrumDisplay:
+    """The singular values of the encoder's Jacobian, in the mean over rows.
+
+    Few that are large say that the code follows the data along few directions and ignores the others, which is what
+    a contractive penalty is for. Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    singular_values : ndarray of shape (min(n_components, n_features),)
+        The means, decreasing.
+
+    name : str, default=None
+        What the legend calls them; None: no legend.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        What holds the axes.
+
+    ax_ : matplotlib Axes
+        What the line is drawn on. Give it to another display's `ax` to compare the two.
+
+    line_ : matplotlib Line2D
+        The spectrum.
+
+    References
+    ----------
+    S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive auto-encoders: explicit invariance during
+    feature extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import AutoencoderTransformer, ContractiveAutoencoder
+    >>> from skae.plotting import JacobianSpectrumDisplay
+    >>> X = load_digits().data[:200] / 16
+    >>> plain = AutoencoderTransformer(12, tol=1e-2, random_state=0).fit(X)
+    >>> contractive = ContractiveAutoencoder(12, tol=1e-2, random_state=0).fit(X)
+    >>> display = JacobianSpectrumDisplay.from_estimator(plain, X)
+    >>> overlaid = JacobianSpectrumDisplay.from_estimator(contractive, X, ax=display.ax_)
+    >>> bool(overlaid.singular_values[0] < display.singular_values[0])
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, singular_values, name=None):
+        self.singular_values = singular_values
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, name=None, ax=None, **kwargs):
+        """Draw the mean over the rows of X of the Jacobians' singular values, sorted row by row.
+
+        They are computed in float64, a block of rows at a time. What is zero but for rounding, by the tolerance of
+        `numpy.linalg.matrix_rank`, counts as zero.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `encoder_jacobian`.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Where to take the Jacobians.
+
+        name : str, default=None
+            For the legend; None: the estimator's class.
+
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+
+        **kwargs : dict
+            For matplotlib's `plot`: colour, style and so on.
+
+        Returns
+        -------
+        JacobianSpectrumDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ImportError, NotFittedError
+            If matplotlib is missing; if the estimator is not fitted.
+        ValueError
+            If it has no `encoder_jacobian`, or X is not a finite 2D array of the width that it was fitted with.
+        """
+        pyplot(cls)
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "encoder_jacobian"):
+            raise ValueError(f"{type(estimator).__name__} has no encoder_jacobian; the autoencoders of skae have.")
+        display = cls(
+            singular_values=_mean_singular_values(estimator, X),
+            name=type(estimator).__name__ if name is None else name,
+        )
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, *, name=None, **kwargs):
+        """Draw the spectrum, on a logarithmic scale if all on the axes are positive or zero and span over a decade.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None: a new figure.
+
+        name : str, default=None
+            For the legend; None: the display's own.
+
+        **kwargs : dict
+            For matplotlib's `plot`.
+
+        Returns
+        -------
+        JacobianSpectrumDisplay
+            Itself.
+        """
+        self.figure_, self.ax_ = _line_axes(pyplot(type(self)), ax)
+        name = self.name if name is None else name
+        self.line_ = _curve(self.ax_, self.singular_values, label=name, **kwargs)
+        drawn = _drawn(self.ax_)
+        # A logarithmic axis leaves zeros out; they are no reason to go without one.
+        _set_scale(self.ax_, drawn[drawn != 0])
+        self.ax_.set(xlabel="index of the singular value", ylabel="mean singular value of the encoder's Jacobian")
+        if name is not None:
+            self.ax_.legend()
+        return self
+
+
+def _mean_singular_values(estimator, X):
+    n_samples, X = np.shape(X)[0], X.tocsr() if issparse(X) else X
+    size = max(1, _BLOCK_ENTRIES // (estimator.n_components_ * estimator.n_features_in_))
+    total = 0.0
+    # X without rows is for the estimator to refuse.
+    for rows in gen_batches(max(1, n_samples), size):
+        jacobians = estimator.encoder_jacobian(some_rows(X, rows))
+        values = np.linalg.svd(jacobians.astype(np.float64, copy=False), compute_uv=False)
+        rounding = max(jacobians.shape[1:]) * np.finfo(jacobians.dtype).eps * values[:, :1]
+        total += np.where(values > rounding, values, 0).sum(axis=0)
+    return total / n_samples
+
+
+def _line_axes(plt, ax):
+    if ax is None:
+        ax = plt.subplots(layout="constrained")[1]
+    return ax.figure, ax
+
+
+def _curve(ax, values, **kwargs):
+    from matplotlib.ticker import MaxNLocator
+
+    # One value alone draws no line.
+    marker = {"marker": "."} if len(values) == 1 else {}
+    (line,) = ax.plot(np.arange(1, len(values) + 1), values, **marker | kwargs)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
+    return line
+
+
+def _drawn(ax):
+    return np.concatenate([line.get_ydata(orig=False) for line in ax.lines])
+
+
+def _set_scale(ax, values):
+    """Make the scale of y logarithmic if the values are positive and span more than a decade, else linear."""
+    wide = values.size and values.min() > 0 and values.max() > 10 * values.min()
+    ax.set_yscale("log" if wide else "linear")

@@ -1,0 +1,376 @@
+"""Displays of rows that are images, as grids."""
+
+from math import ceil, prod, sqrt
+from numbers import Integral
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skae.plotting._support import pyplot, some_rows
+
+# In inches: the longest side of a grid of images, the gap between two of them, and what a line of text takes.
+_GRID, _GAP, _TEXT = 8.0, 0.06, 0.17
+
+
+class FilterDisplay:
+    """The filters of a one-layer encoder, or of any linear transformer, as images.
+
+    Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    filters : ndarray of shape (n_filters, n_features)
+        What is drawn, a row an image.
+
+    image_shape : tuple of int
+        (height, width), or (height, width, 3) for colours.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        What holds the grid.
+
+    axes_ : ndarray of shape (n_rows, n_cols) of matplotlib Axes
+        The images, row by row; what the last row has left over is switched off.
+
+    See Also
+    --------
+    ReconstructionDisplay : What becomes of images that are encoded and decoded.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import SparseAutoencoder
+    >>> from skae.plotting import FilterDisplay
+    >>> X = load_digits().data / 16
+    >>> autoencoder = SparseAutoencoder(12, tol=1e-2, random_state=0).fit(X)
+    >>> display = FilterDisplay.from_estimator(autoencoder, image_shape=(8, 8))
+    >>> display.axes_.shape
+    (3, 4)
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, filters, image_shape):
+        self.filters = filters
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, *, image_shape, max_filters=100, labels=False, share_scale=False, cmap="RdBu_r", ax=None
+    ):
+        """Draw the rows of an estimator's `components_`.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `components_` of shape (n_components, n_features): an autoencoder whose encoder has one
+            layer, `PCA`, `NMF` and the like.
+
+        image_shape : tuple of int
+            (height, width), or (height, width, 3) for colours, by which the features are laid out row by row. For
+            data that are no images, (1, n_features) draws each filter as a strip.
+
+        max_filters : int, default=100
+            If there are more units, the first `max_filters` are drawn.
+
+        labels : bool, default=False
+            Whether to write its unit's index above every filter.
+
+        share_scale : bool, default=False
+            Whether all filters have one colour scale, up to the largest absolute weight of all, which shows how they
+            compare in size. By default every filter has its own, which shows what it looks for however small it is.
+
+        cmap : str or matplotlib Colormap, default="RdBu_r"
+            Colours of the weights, zero in the middle. Filters of colour images are drawn in their own colours, zero
+            as mid grey.
+
+        ax : matplotlib Axes, default=None
+            To be subdivided and switched off. None: a new figure.
+
+        Returns
+        -------
+        FilterDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ImportError, NotFittedError
+            If matplotlib is missing; if the estimator is not fitted.
+        ValueError
+            If it has no `components_`, `image_shape` does not fit them, `max_filters` is not an int of at least 1,
+            or `ax` has been subdivided already.
+        """
+        pyplot(cls)
+        check_is_fitted(estimator)
+        _check_count("max_filters", max_filters)
+        components = getattr(estimator, "components_", None)
+        if components is None or not len(components):
+            raise ValueError(
+                f"{type(estimator).__name__} has no components_, so no filters to draw. Of autoencoders only those "
+                "with a one-layer encoder, hidden_layer_sizes=(), have them; of a Pipeline, pass the step that does."
+            )
+        display = cls(filters=np.asarray(components)[:max_filters], image_shape=image_shape)
+        return display.plot(ax, labels=labels, share_scale=share_scale, cmap=cmap)
+
+    def plot(self, ax=None, *, labels=False, share_scale=False, cmap="RdBu_r"):
+        """Draw the filters.
+
+        Parameters
+        ----------
+        ax, labels, share_scale, cmap
+            As in `from_estimator`.
+
+        Returns
+        -------
+        FilterDisplay
+            Itself.
+        """
+        plt = pyplot(type(self))
+        shape = _checked_shape(self.image_shape, self.filters.shape[1])
+        n_filters = len(self.filters)
+        text = _TEXT if labels else 0.0
+        n_cols = _n_columns(n_filters, shape)
+        self.figure_, self.axes_ = _image_grid(plt, ax, n_filters, n_cols, shape, largest=2.0, text=text)
+        limits = np.abs(self.filters).max(axis=1)
+        if share_scale:
+            limits[:] = limits.max()
+        # A unit without weights is all zeros, whatever the scale.
+        limits[limits == 0] = 1
+        for unit, (image, limit) in enumerate(zip(self.filters, limits, strict=True)):
+            cell = self.axes_.flat[unit]
+            _show(cell, image.reshape(shape), -limit, limit, cmap)
+            if labels:
+                _write_above(cell, str(unit))
+        return self
+
+
+class ReconstructionDisplay:
+    """Images above their reconstructions, a column an image.
+
+    Use `from_estimator` to make one.
+
+    Parameters
+    ----------
+    original : ndarray of shape (n_images, n_features)
+        The images.
+
+    reconstruction : ndarray of shape (n_images, n_features)
+        What became of them.
+
+    image_shape : tuple of int
+        (height, width), or (height, width, 3) for colours.
+
+    corrupted : ndarray of shape (n_images, n_features), default=None
+        What was reconstructed, if not the originals.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        What holds the grid.
+
+    axes_ : ndarray of shape (n_rows, n_images) of matplotlib Axes
+        The rows are original, corrupted if there is such, reconstruction.
+
+    See Also
+    --------
+    skae.metrics.reconstruction_r2 : How good the reconstructions are, as a number.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from skae.plotting import ReconstructionDisplay
+    >>> X = load_digits().data / 16
+    >>> display = ReconstructionDisplay.from_estimator(PCA(16).fit(X), X, image_shape=(8, 8))
+    >>> display.axes_.shape
+    (2, 10)
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, original, reconstruction, image_shape, corrupted=None):
+        self.original = original
+        self.reconstruction = reconstruction
+        self.image_shape = image_shape
+        self.corrupted = corrupted
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, image_shape, corrupted=None, max_images=10, cmap="gray", ax=None):
+        """Draw rows of X and what `inverse_transform(transform(...))` makes of them.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The originals, a row an image.
+
+        image_shape : tuple of int
+            (height, width), or (height, width, 3) for colours, by which the features are laid out row by row.
+
+        corrupted : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+            What to reconstruct and draw between the two, row for row; None: the originals are reconstructed.
+
+        max_images : int, default=10
+            If there are more rows, the first `max_images` are drawn.
+
+        cmap : str or matplotlib Colormap, default="gray"
+            From the least to the largest entry of the originals that are drawn, for all images alike. Colour images
+            are scaled by the same range and clipped to it.
+
+        ax : matplotlib Axes, default=None
+            To be subdivided and switched off. None: a new figure.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            What was drawn.
+
+        Raises
+        ------
+        ImportError, NotFittedError
+            If matplotlib is missing; if the estimator is not fitted.
+        ValueError
+            If X is not a finite 2D array, `corrupted` or the reconstruction has another shape, `image_shape` does
+            not fit, `max_images` is not an int of at least 1, or `ax` has been subdivided already.
+        """
+        pyplot(cls)
+        check_is_fitted(estimator)
+        _check_count("max_images", max_images)
+        if corrupted is not None and np.shape(corrupted) != np.shape(X):
+            raise ValueError(f"corrupted has the shape {np.shape(corrupted)}, but X, row for row, {np.shape(X)}.")
+        first = slice(max_images)
+        original = _dense(some_rows(X, first), "X")
+        source = some_rows(X if corrupted is None else corrupted, first)
+        reconstruction = _dense(estimator.inverse_transform(estimator.transform(source)), "reconstruction")
+        if reconstruction.shape != original.shape:
+            raise ValueError(
+                f"inverse_transform(transform(X)) must have X's shape, {original.shape}, but "
+                f"{type(estimator).__name__} returned {reconstruction.shape}."
+            )
+        display = cls(
+            original=original,
+            reconstruction=reconstruction,
+            image_shape=image_shape,
+            corrupted=None if corrupted is None else _dense(source, "corrupted"),
+        )
+        return display.plot(ax, cmap=cmap)
+
+    def plot(self, ax=None, *, cmap="gray"):
+        """Draw the images.
+
+        Parameters
+        ----------
+        ax, cmap
+            As in `from_estimator`.
+
+        Returns
+        -------
+        ReconstructionDisplay
+            Itself.
+        """
+        plt = pyplot(type(self))
+        shape = _checked_shape(self.image_shape, self.original.shape[1])
+        rows = {"original": self.original, "corrupted": self.corrupted, "reconstruction": self.reconstruction}
+        rows = {title: images for title, images in rows.items() if images is not None}
+        n_images = len(self.original)
+        self.figure_, self.axes_ = _image_grid(plt, ax, len(rows) * n_images, n_images, shape, largest=1.0, text=_TEXT)
+        low, high = self.original.min(), self.original.max()
+        for cells, (title, images) in zip(self.axes_, rows.items(), strict=True):
+            _write_above(cells[0], title)
+            for cell, image in zip(cells, images, strict=True):
+                _show(cell, image.reshape(shape), low, high, cmap)
+        return self
+
+
+def _is_count(value):
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _check_count(name, value):
+    if not _is_count(value):
+        raise ValueError(f"{name} must be an int of at least 1, got {value!r}.")
+
+
+def _checked_shape(image_shape, n_features):
+    shape = tuple(image_shape) if np.iterable(image_shape) else ()
+    if not all(map(_is_count, shape)) or len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
+        raise ValueError(
+            f"image_shape must be (height, width), or (height, width, 3) for colours, got {image_shape!r}."
+        )
+    shape = tuple(map(int, shape))
+    if prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={shape} makes {prod(shape)} features, but there are {n_features}. Give the shape that the "
+            f"images had before they became rows; (1, {n_features}) if the rows are no images."
+        )
+    return shape
+
+
+def _dense(X, name):
+    return check_array(X.toarray() if issparse(X) else X, dtype=[np.float64, np.float32], input_name=name)
+
+
+def _proportions(shape):
+    """Return width and height of an image of area one: of square pixels, unless it is a strip of them."""
+    ratio = shape[1] / shape[0]
+    if 1 in shape[:2]:
+        ratio = min(max(ratio, 1 / 4), 4)
+    return np.array([sqrt(ratio), 1 / sqrt(ratio)])
+
+
+def _n_columns(n_images, shape):
+    """Return for how many columns the grid is nearly square, in inches, and its last row nearly full."""
+    width, height = _proportions(shape)
+    square = ceil(sqrt(n_images * height / width))
+    return min(n_images, min(range(square, ceil(1.5 * square) + 1), key=lambda n_cols: -n_images % n_cols))
+
+
+def _image_grid(plt, ax, n_images, n_cols, shape, *, largest, text):
+    """Return a figure and an array of Axes, row by row, in a new figure or in the middle of `ax`.
+
+    Each has `text` inches above it; cells that are left over are switched off. In a new figure, images have an area of
+    `largest` squared, or what `_GRID` allows.
+    """
+    # All of these are (width, height) in inches.
+    counts, image = np.array([n_cols, ceil(n_images / n_cols)]), _proportions(shape)
+    between = (counts - 1) * _GAP + counts * [0, text]
+    if ax is None:
+        image *= min(largest, *((_GRID - between) / (counts * image)).clip(0.1))
+        box = between + counts * image + 2 * _GAP
+        # A layout engine would change the sizes.
+        figure = plt.figure(figsize=box, layout="none")
+        place = figure.add_axes
+    else:
+        if not getattr(ax, "axison", False):
+            raise ValueError("ax must be one Axes, and none that a grid of images is drawn in already.")
+        figure, box = ax.figure, ax.get_window_extent().size / ax.figure.dpi
+        # Insets, not a GridSpec: they stay together whatever layout engine moves ax.
+        place = ax.inset_axes
+        ax.set_axis_off()
+        image *= ((box - between) / (counts * image)).clip(0.1).min()
+    first, step = (box - between - counts * image) / 2, image + np.array([_GAP, _GAP + text])
+    axes = np.full(counts[::-1], None)
+    for row, column in np.ndindex(axes.shape):
+        corner = first + step * [column, counts[1] - 1 - row]
+        axes[row, column] = place((*(corner / box), *(image / box)))
+    for cell in axes.flat[n_images:]:
+        cell.set_axis_off()
+    return figure, axes
+
+
+def _show(ax, image, low, high, cmap):
+    aspect = "auto" if 1 in image.shape[:2] else "equal"
+    if image.ndim == 3:
+        ax.imshow(np.clip((image - low) / ((high - low) or 1), 0, 1), aspect=aspect)
+    else:
+        ax.imshow(image, vmin=low, vmax=high, cmap=cmap, aspect=aspect)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set(color="0.8", linewidth=0.5)
+
+
+def _write_above(ax, text):
+    ax.set_title(text, fontsize=8, loc="left", pad=2)
