@@ -11,13 +11,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._callbacks import fit_task
-from skae._methods import FittedMethods, model_attributes
+from skae._methods import FittedMethods, fitted_attributes
 from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOptions, fit_context, integers, reals
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
+from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes
-from skae.monitoring import Log, hold_out
+from skae.monitoring import Log
 from skae.network import Architecture
 from skae.objective import Problem
 from skae.parameters import Parameters
@@ -180,16 +181,12 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     def _fit(self, X, sample_weight, going_on, task):
         """Return the fitted attributes."""
-        X = self._validated(X, reset=True)
+        given, X = X, self._validated(X, reset=True)
         weights = validated_weights(sample_weight, X)
-        if not weights.all():
-            X, weights = X[weights > 0], weights[weights > 0]
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        make_loss(self.loss, self.output_activation).check_targets(X)
-        held_out = None
-        if self.early_stopping:
-            X, weights, held_out = hold_out(X, weights, self.validation_fraction, self.n_iter_no_change, held_out_rng)
-        task.begin(X, None if sample_weight is None else weights)
+        seed = self._held_out_seed if going_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
+        X, weights, held_out, rows = self._split(X, weights, seed)
+        task.begin(X, given, sample_weight, rows)
 
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
@@ -201,18 +198,35 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
         start = self._previous_parameters(architecture) if going_on else None
         rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
-        trained = self._best_run(problem, held_out, rngs, task, start, threads.n_threads)
+        attributes = partial(fitted_attributes, architecture, mean, X.dtype)
+        trained = self._best_run(problem, held_out, rngs, task, attributes, start, threads.n_threads)
         self._check_result(trained)
-        return self._fitted_attributes(problem, trained)
+        return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
 
-    def _best_run(self, problem, held_out, rngs, task, start, n_parts):
+    def _split(self, X, weights, seed):
+        """Return the rows to train on, their weights, HeldOut or None, and the indices of the former, None for all."""
+        loss = make_loss(self.loss, self.output_activation)
+        trained_on, held_out = np.flatnonzero(weights), None
+        if self.early_stopping:
+            is_held_out = draw_held_out(len(trained_on), self.validation_fraction, seed)
+            trained_on, others = trained_on[~is_held_out], trained_on[is_held_out]
+            held_out = HeldOut(X[others], weights[others], self.n_iter_no_change)
+            loss.check_targets(held_out.X)
+        if len(trained_on) == len(weights):
+            trained_on = None
+        else:
+            X, weights = X[trained_on], weights[trained_on]
+        loss.check_targets(X)
+        return X, weights, held_out, trained_on
+
+    def _best_run(self, problem, held_out, rngs, task, attributes, start, n_parts):
         """Return the best of the runs, one a generator, as Trained."""
-        attributes = partial(model_attributes, problem.architecture, problem.mean, problem.X.dtype)
+        n_jobs = min(len(rngs), effective_n_jobs(self.n_jobs))
         settings = {
             "problem": problem,
             "solver": choose_solver(self.solver, problem, self._search_options()),
             "search": LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(problem.X.dtype).eps),
-            "thread_options": {"n_parts": n_parts, "n_sharing": min(len(rngs), effective_n_jobs(self.n_jobs))},
+            "thread_options": {"n_parts": n_parts, "at_most": max(1, n_parts // n_jobs)},
             "held_out": held_out,
             "start": start,
             "init": self.init,
@@ -220,7 +234,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
-        runs = Parallel(n_jobs=self.n_jobs)(
+        # One job stays here, where callbacks need no copies.
+        runs = Parallel(n_jobs=n_jobs if n_jobs > 1 else 1)(
             delayed(run)(**settings, rng=rng, watchers=watching) for rng, watching in zip(rngs, watchers, strict=True)
         )
         return min(runs, key=lambda trained: trained.figure_of_merit)
@@ -233,7 +248,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     def _logs(self, problem, index, n_runs):
         if not self.verbose:
             return []
-        name = type(self).__name__ + (f", start {index + 1} of {n_runs}" if n_runs > 1 else "")
+        name = type(self).__name__ + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
         terms = ["reconstruction", *(type(penalty).__name__ for penalty in problem.penalties)]
         return [Log(name, terms, every_iteration=self.verbose > 1)]
 
@@ -289,10 +304,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     def _check_result(self, trained):
         """Raise for a result that is none, and warn of one that is not good."""
         result = trained.result
-        if not np.isfinite(trained.figure_of_merit):
+        if not trained.is_finite:
             raise ValueError(
                 f"The solver ended on values that are not finite (objective {result.fun}). "
                 "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
+            )
+        if not np.isfinite(trained.figure_of_merit):
+            raise ValueError(
+                "early_stopping=True needs held-out rows with a finite loss, but theirs was "
+                f"{trained.figure_of_merit} at every iteration: some are far outside what was trained on. Look for "
+                "outliers, scale X, or set early_stopping=False."
             )
         if result.status in _ADVICE:
             warnings.warn(
@@ -302,18 +323,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
                 ConvergenceWarning,
                 stacklevel=5,
             )
-        if trained.penalties_outvoted:
+        if trained.outvoted:
             self._warn_of_outvoted_penalties(trained)
         if trained.trivial:
             self._warn_of_trivial_code(trained.scale)
 
     def _warn_of_outvoted_penalties(self, trained):
-        n_iter, best = trained.result.n_iter, int(np.nanargmin(trained.validation_loss_curve))
         warnings.warn(
-            f"early_stopping=True kept iteration {best + 1} of {n_iter}, where the penalties had not taken effect (the "
-            f"objective there is {trained.loss_curve[best]:.4g}, at the end {trained.loss_curve[-1]:.4g}): "
-            "they give up reconstruction, on the rows trained on too, and the loss of held-out rows cannot tell that "
-            "from overfitting. Set early_stopping=False, or weaker penalties.",
+            f"early_stopping=True kept iteration {trained.kept} of {trained.result.n_iter}, where the penalties had "
+            f"not taken effect (the objective there is {trained.outcome.loss:.4g}, at the end "
+            f"{trained.outcome.loss_curve[-1]:.4g}): they give up reconstruction, on the rows trained on too, and the "
+            "loss of held-out rows cannot tell that from overfitting. Set early_stopping=False, or weaker penalties.",
             UserWarning,
             stacklevel=6,
         )
@@ -327,16 +347,3 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             UserWarning,
             stacklevel=6,
         )
-
-    def _fitted_attributes(self, problem, trained):
-        result, validation_curve = trained.result, trained.validation_loss_curve
-        return {
-            **model_attributes(problem.architecture, problem.mean, problem.X.dtype, trained.parameters),
-            "loss_": result.fun,
-            "loss_curve_": trained.loss_curve,
-            "validation_loss_curve_": validation_curve or None,
-            "best_validation_loss_": trained.figure_of_merit if validation_curve else None,
-            "n_iter_": result.n_iter,
-            "n_evaluations_": result.n_evaluations,
-            "solver_": trained.solver,
-        }

@@ -1,5 +1,9 @@
 """A fit as scikit-learn's callbacks see it: a tree of tasks; the fit, its restarts if it has any, their iterations."""
 
+import numpy as np
+
+from skae._sklearn import safe_indexing
+
 
 def fit_task(estimator, n_restarts, n_iterations):
     """Return the task of a fit that is about to begin: at most so many restarts, of at most so many iterations."""
@@ -11,7 +15,7 @@ def fit_task(estimator, n_restarts, n_iterations):
 class NoTask:
     """The fit that no callback looks at."""
 
-    def begin(self, X, weights):
+    def begin(self, X, given, sample_weight, rows):
         pass
 
     def searches(self, index, attributes):
@@ -41,25 +45,45 @@ class FitTask:
     def __init__(self, estimator, n_restarts, n_iterations):
         self._estimator = estimator
         self._n_restarts, self._n_iterations = n_restarts, n_iterations
-        self._data = {}
+        self._data = {"estimator": estimator}
+        self._stop = False
         self._context = estimator._init_callback_context(
             max_subtasks=n_restarts if n_restarts > 1 else n_iterations, sequential_subtasks=n_restarts == 1
         )
 
-    def begin(self, X, weights):
-        metadata = None if weights is None else {"sample_weight": weights}
-        self._data = {"estimator": self._estimator, "X": X, "y": X, "metadata": metadata}
-        self._context.call_on_fit_task_begin(**self._data)
+    def begin(self, X, given, sample_weight, rows):
+        """Begin.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR}
+            The rows trained on.
+
+        given, sample_weight
+            All rows and weights, as they came. A frame is shown as one, for the sake of its names.
+
+        rows : ndarray or None
+            Which of these are trained on; None: all.
+        """
+
+        def trained_on(values):
+            return values if rows is None else safe_indexing(values, rows)
+
+        if hasattr(self._estimator, "feature_names_in_"):
+            X = trained_on(given)
+        metadata = None if sample_weight is None else {"sample_weight": np.asarray(trained_on(sample_weight))}
+        self._data |= {"X": X, "y": X, "metadata": metadata}
+        self._stop = _begin(self._context, self._data)
 
     def searches(self, index, attributes):
-        """Return the watchers of a restart; `attributes` turns Parameters into the attributes of a fitted estimator."""
+        """Return the watchers of a restart; `attributes` turns an Outcome into the attributes of a fitted estimator."""
         own = None
         if self._n_restarts > 1:
             own = self._context.subcontext("restart", task_id=index, max_subtasks=self._n_iterations)
-        return [SearchTask(self._context, own, self._data, attributes, self._n_iterations)]
+        return [SearchTask(self._context, own, self._data, attributes, self._n_iterations, self._stop)]
 
     def end(self, fitted):
-        self._context.call_on_fit_task_end(**self._data, reconstruction_attributes=fitted)
+        _end(self._context, self._data, reconstruction_attributes=fitted)
 
 
 class SearchTask:
@@ -75,35 +99,60 @@ class SearchTask:
     data : dict
         What every hook gets.
 
-    attributes : callable(Parameters) -> dict
+    attributes : callable(Outcome) -> dict
 
     n_iterations : int
         At most so many.
+
+    stop : bool
+        Whether to stop has been asked for already: after the first iteration, then.
     """
 
-    def __init__(self, fit, own, data, attributes, n_iterations):
+    def __init__(self, fit, own, data, attributes, n_iterations, stop):
         self._parent, self._own = own or fit, own
         self._data = data
         self._attributes = attributes
         self._n_iterations = n_iterations
+        self._stop = stop
 
     def open(self):
         if self._own is not None:
-            self._own.call_on_fit_task_begin(**self._data)
-        self._iteration = self._begin()
+            self._stop |= _begin(self._own, self._data)
+        self._begin_iteration()
 
-    def _begin(self):
-        return self._parent.subcontext("iteration").call_on_fit_task_begin(**self._data)
+    def _begin_iteration(self):
+        self._iteration = self._parent.subcontext("iteration")
+        self._stop |= _begin(self._iteration, self._data)
 
     def __call__(self, iterate):
-        stop = self._iteration.call_on_fit_task_end(
-            **self._data, reconstruction_attributes=lambda: self._attributes(iterate.parameters)
-        )
-        self._iteration = None if stop or iterate.number == self._n_iterations else self._begin()
-        return stop
+        iteration, self._iteration = self._iteration, None
+        self._stop |= _end(iteration, self._data, reconstruction_attributes=lambda: self._attributes(iterate.outcome()))
+        if not self._stop and iterate.number < self._n_iterations:
+            self._begin_iteration()
+        return self._stop
 
     def close(self):
         """End what has begun: an iteration that the solver gave up, with nothing to show for it, and the restart."""
         for context in (self._iteration, self._own):
             if context is not None:
-                context.call_on_fit_task_end(estimator=self._data["estimator"])
+                _end(context, {"estimator": self._data["estimator"]})
+
+
+# A callback asks to stop by a true return or by StopIteration, which must not end what happens to call the hook.
+
+
+def _begin(context, data):
+    """Call the hooks of a task's beginning; return whether one of them asked to stop."""
+    try:
+        context.call_on_fit_task_begin(**data)
+    except StopIteration:
+        return True
+    return False
+
+
+def _end(context, data, **state):
+    """Call the hooks of a task's end; return whether one of them asked to stop."""
+    try:
+        return context.call_on_fit_task_end(**data, **state)
+    except StopIteration:
+        return True

@@ -9,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skae import metrics
-from skae._sklearn import in_input_container
+from skae._sklearn import feature_names, in_input_container
 from skae._validation import canonical, refuse_masked, validated_weights
 from skae._version import __version__
 from skae.network import jacobian, output
@@ -19,17 +19,25 @@ from skae.rows import Dense, dense_rows, less
 _BLOCK_ENTRIES = 2**20
 
 
-def model_attributes(architecture, mean, dtype, parameters):
-    """Return the fitted attributes that the methods need, from Parameters about what is to be subtracted from rows."""
+def fitted_attributes(architecture, mean, dtype, outcome):
+    """Return the attributes of an estimator with this Outcome."""
 
     def cast(array):
         return np.ascontiguousarray(array, dtype=dtype)
 
+    parameters = outcome.parameters
     return {
         "coefs_": _with_tied([cast(W) for W in parameters.weights[: architecture.n_distinct]], architecture),
         "intercepts_": [cast(b) for b in parameters.about(np.zeros_like(mean)).intercepts],
         "mean_": cast(mean),
         "n_components_": architecture.widths[-1],
+        "loss_": outcome.loss,
+        "loss_curve_": outcome.loss_curve,
+        "validation_loss_curve_": outcome.validation_loss_curve or None,
+        "best_validation_loss_": outcome.best_validation_loss,
+        "n_iter_": len(outcome.loss_curve),
+        "n_evaluations_": outcome.n_evaluations,
+        "solver_": outcome.solver,
         "_architecture": architecture,
         "_offset": cast(parameters.offset),
         "_offset_intercept": cast(parameters.intercepts[0]),
@@ -62,7 +70,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def __setstate__(self, state):
         state = dict(state)
-        version = state.pop("_skae_version")
+        version = state.pop("_skae_version", "of an unknown version")
         if version != __version__:
             warnings.warn(
                 f"{type(self).__name__} was saved by skae {version} and is loaded by skae {__version__}, which may "
@@ -132,6 +140,11 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             raise ValueError(
                 f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
                 "features as input: inverse_transform takes codes."
+            )
+        names, own = feature_names(X), self.get_feature_names_out()
+        if names is not None and sorted(names) == sorted(own) and list(names) != list(own):
+            raise ValueError(
+                f"The columns of X are those of the codes in another order: inverse_transform takes {list(own)}."
             )
         return in_input_container(self, self._blockwise(self._decode, codes, self.n_features_in_), X)
 

@@ -8,10 +8,12 @@ supported releases.
 from numbers import Integral, Real
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import _check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as feature_names
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -26,10 +28,12 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "check_sample_weight",
+    "feature_names",
     "fit_context",
     "in_input_container",
     "integers",
     "reals",
+    "safe_indexing",
     "takes_sample_weight",
 ]
 

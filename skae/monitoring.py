@@ -1,18 +1,46 @@
-"""What can be known of a search while it runs: its iterates, the loss of held-out rows, and a log."""
+"""What can be known of a search while it runs, and a log of it."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 
-import numpy as np
-
-from skae.moments import block_sum
-from skae.network import output
-from skae.rows import dense_rows, less
+from skae.parameters import Parameters
 
 # With verbose=1, the iterations between two lines of the log.
 _LOG_BLOCK = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fitted estimator is made of.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        About what is to be subtracted from rows.
+
+    loss : float
+        The objective there.
+
+    loss_curve, validation_loss_curve : list of float
+        After each iteration; the second one is empty if no rows are held out.
+
+    best_validation_loss : float or None
+        Of the parameters, if rows are held out.
+
+    n_evaluations : int
+
+    solver : str
+    """
+
+    parameters: Parameters
+    loss: float
+    loss_curve: list
+    validation_loss_curve: list
+    best_validation_loss: float | None
+    n_evaluations: int
+    solver: str
 
 
 class Iterate:
@@ -20,151 +48,95 @@ class Iterate:
 
     Parameters
     ----------
+    trace : Trace
+
     number : int
-        The iteration, from 1.
+        The iteration, from 1; 0 is the start.
 
     theta : ndarray of shape (n_parameters,)
-        Of the solver, not to be kept alive by a copy of its own.
 
     objective : float
 
-    terms : list of float
+    terms : ndarray of shape (1 + n_penalties,)
         What the objective is the sum of: the mean reconstruction loss, and each penalty.
 
     gradient_norm : float
         As in SolverResult.
 
-    parameters : callable() -> Parameters
-
-    validation_loss : callable(Parameters) -> float, default=None
-        None if no rows are held out.
+    n_evaluations : int
+        So far.
     """
 
-    def __init__(self, number, theta, objective, terms, gradient_norm, parameters, validation_loss=None):
+    def __init__(self, trace, number, theta, objective, terms, gradient_norm, n_evaluations):
+        self._trace = trace
         self.number = number
         self.theta = theta
         self.objective = objective
         self.terms = terms
         self.gradient_norm = gradient_norm
-        self._parameters = parameters
-        self._validation_loss = validation_loss
+        self.n_evaluations = n_evaluations
 
     @cached_property
     def parameters(self):
-        return self._parameters()
+        return self._trace.parameters_at(self.theta)
 
     @cached_property
     def validation_loss(self):
-        return None if self._validation_loss is None else self._validation_loss(self.parameters)
+        """The loss of the held-out rows, or None if there are none."""
+        return None if self._trace.loss_of is None else self._trace.loss_of(self.parameters)
+
+    def outcome(self):
+        """Return the Outcome of a fit that has come so far, and has this iterate for its result."""
+        trace = self._trace
+        return Outcome(
+            parameters=self.parameters,
+            loss=self.objective,
+            loss_curve=list(trace.loss_curve),
+            validation_loss_curve=list(trace.validation_loss_curve),
+            best_validation_loss=self.validation_loss,
+            n_evaluations=self.n_evaluations,
+            solver=trace.solver,
+        )
 
 
 class Trace:
-    """A search's callback: keeps its curve, shows every iterate to the watchers, and stops when one of them says so.
+    """A solver's callback: keeps the curves, shows every iterate to the watchers, and stops when one of them says so.
 
     Parameters
     ----------
+    solver : str
+        Its name.
+
+    parameters_at : callable(theta) -> Parameters
+
+    loss_of : callable(Parameters) -> float or None
+        The loss of the held-out rows, if there are any.
+
     watchers : list of callable(Iterate) -> bool
         True is a request to stop. All of them see an iterate before the search does.
 
     Attributes
     ----------
-    loss_curve, reconstruction_curve, validation_loss_curve : list of float
-        The objective, its first term, and the loss of held-out rows after each iteration; the last one stays empty if
-        there are none.
+    loss_curve, validation_loss_curve : list of float
+        After each iteration; the second one stays empty if no rows are held out.
     """
 
-    def __init__(self, watchers):
+    def __init__(self, solver, parameters_at, loss_of, watchers):
+        self.solver = solver
+        self.parameters_at = parameters_at
+        self.loss_of = loss_of
         self._watchers = watchers
-        self.loss_curve, self.reconstruction_curve, self.validation_loss_curve = [], [], []
+        self.loss_curve, self.validation_loss_curve = [], []
 
-    def add(self, iterate):
-        """Note an iterate; StopIteration is a watcher's request."""
+    def add(self, *details):
+        """Note an iterate, given by what it is made of; StopIteration is a watcher's request."""
+        iterate = Iterate(self, len(self.loss_curve) + 1, *details)
         self.loss_curve.append(iterate.objective)
-        self.reconstruction_curve.append(iterate.terms[0])
         if iterate.validation_loss is not None:
             self.validation_loss_curve.append(iterate.validation_loss)
         requests = [watch(iterate) for watch in self._watchers]
         if any(requests):
             raise StopIteration
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Rows that are not trained on, and how long to wait for their loss to fall.
-
-    Parameters
-    ----------
-    X : {ndarray, CSR} of shape (n_samples, n_features)
-
-    weights : ndarray of shape (n_samples,)
-
-    patience : int
-        Iterations without progress after which a search stops.
-    """
-
-    X: object
-    weights: np.ndarray
-    patience: int
-
-    def loss(self, architecture, threads, parameters):
-        """Return the weighted mean reconstruction loss of the rows as they are, without penalties."""
-        dtype = self.X.dtype
-        weights, intercepts = ([part.astype(dtype) for part in parts] for parts in parameters[:2])
-        layers, offset = architecture.layers(weights, intercepts), parameters.offset.astype(dtype)
-
-        def part(rows):
-            raw = output(layers, less(self.X[rows], offset))
-            losses = architecture.loss.loss_gradient(dense_rows(self.X, rows), raw, np.empty_like(raw))
-            return self.weights[rows] @ losses
-
-        return float(block_sum(part, self.X, threads) / self.weights.sum())
-
-
-def hold_out(X, weights, fraction, patience, rng):
-    """Return the rows to train on and their weights, copies in the order of X, and the rest as HeldOut."""
-    n_samples = X.shape[0]
-    n_held_out = ceil(fraction * n_samples)
-    if n_held_out == n_samples:
-        raise ValueError(
-            "early_stopping=True needs rows to train on and rows to hold out, but "
-            f"validation_fraction={fraction:g} holds out all of n_samples={n_samples} (of positive weight). Give more "
-            "samples, or a smaller validation_fraction."
-        )
-    is_held_out = np.zeros(n_samples, dtype=bool)
-    is_held_out[rng.permutation(n_samples)[:n_held_out]] = True
-    return X[~is_held_out], weights[~is_held_out], HeldOut(X[is_held_out], weights[is_held_out], patience)
-
-
-class Patience:
-    """The watcher of early stopping: keeps the best iterate, and stops when there has been none for a while.
-
-    Parameters
-    ----------
-    patience : int
-
-    threshold : float
-        Progress is a loss that has fallen by more than this since the last progress.
-
-    Attributes
-    ----------
-    best : Iterate
-        Of the lowest validation loss.
-    """
-
-    def __init__(self, patience, threshold):
-        self._patience = patience
-        self._threshold = threshold
-        self._mark, self._n_waited = np.inf, 0
-        self.best = None
-
-    def __call__(self, iterate):
-        loss = iterate.validation_loss
-        if self.best is None or not loss >= self.best.validation_loss:
-            self.best = iterate
-        self._n_waited += 1
-        if loss < self._mark - self._threshold:
-            self._mark, self._n_waited = loss, 0
-        return self._n_waited >= self._patience
 
 
 class Log:
@@ -184,7 +156,7 @@ class Log:
 
     def __init__(self, name, terms, every_iteration):
         self._name = name
-        self._columns = ["objective", *terms, "gradient", "validation"]
+        self._columns = ["objective", *_numbered(terms), "gradient", "validation"]
         self._every = 1 if every_iteration else _LOG_BLOCK
         self._latest = self._printed = None
 
@@ -210,6 +182,14 @@ class Log:
         self._print(iterate.number, cells, f"{time.perf_counter() - self._start:.2f}")
 
     def _print(self, number, cells, seconds):
-        widths = [max(11, len(column)) for column in self._columns]
+        widths = [max(12, len(column)) for column in self._columns]  # -1.2345e+300
         aligned = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        print(f"[{self._name}] {number:>9}  {aligned}  {seconds:>7}")
+        print(f"[{self._name}] {number:>9}  {aligned}  {seconds:>7}", flush=True)
+
+
+def _numbered(names):
+    """Tell apart what has the same name."""
+    seen = Counter()
+    for name in names:
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}_{seen[name]}"

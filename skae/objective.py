@@ -136,6 +136,7 @@ class Objective:
         self._compute_parameters = np.empty(self.size, dtype=self._dtype)
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
         self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
+        self.terms = self._no_terms()
         # A first sweep's codes are worth their memory: to encode once more costs a large product.
         self._codes = None
         if self._n_swept_first and self._architecture.depth == 1:

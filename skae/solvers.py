@@ -79,8 +79,8 @@ class LBFGS:
     def minimize(self, objective, theta0, callback=None):
         """Return the SolverResult of `objective`, a callable theta -> (value, gradient) with a `reference`.
 
-        `callback(theta, value, gradient_norm)` is called after every iteration, right after the objective was called
-        at that theta, and may raise StopIteration to stop there.
+        `callback(theta, value, gradient_norm, n_evaluations)` is called after every iteration, right after the
+        objective was called at that theta, and may raise StopIteration to stop there.
         Raises ValueError if the objective is not finite at theta0.
         """
         search = _Search(objective, callback)
@@ -167,7 +167,8 @@ class _Search:
         if self._callback is None:
             return
         try:
-            self._callback(theta, float(value * self._objective.reference), _largest(gradient))
+            value = float(value * self._objective.reference)
+            self._callback(theta, value, _largest(gradient), self.n_evaluations)
         except StopIteration:
             self.stopped = True
             raise

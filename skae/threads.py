@@ -53,7 +53,7 @@ class RowThreads:
 
 
 @contextmanager
-def row_threads(n_parts=None, n_sharing=1):
+def row_threads(n_parts=None, at_most=None):
     """Hold BLAS at one thread, and yield RowThreads with as many as NumPy's products would have used.
 
     Fits may overlap: the first one in sets the limits, the last one out lifts them.
@@ -63,10 +63,12 @@ def row_threads(n_parts=None, n_sharing=1):
     n_parts : int, default=None
         What to cut sums into, if not one part a thread: the same parts give the same sum, to the last bit.
 
-    n_sharing : int, default=1
-        How many run at the same time and share the cores.
+    at_most : int, default=None
+        A cap on the threads, for who shares the cores with others.
     """
-    n_threads = max(1, _enter() // n_sharing)
+    n_threads = _enter()
+    if at_most is not None:
+        n_threads = min(n_threads, at_most)
     try:
         if n_threads == 1:
             yield RowThreads(n_parts or 1)

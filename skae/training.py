@@ -10,8 +10,9 @@ from sklearn.utils import gen_batches
 
 from skae import closed_form
 from skae.approach import approach
+from skae.early_stopping import Patience
 from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
-from skae.monitoring import Iterate, Patience, Trace
+from skae.monitoring import Iterate, Outcome, Trace
 from skae.network import block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
@@ -41,9 +42,6 @@ SOLVERS = {
 
 _WITHOUT_SEARCH = ("svd",)
 
-# A rise of the loss of the rows trained on that is no accident.
-_RISE = 1.1
-
 _OBJECTIVES = {"varpro": ProjectedObjective, "lbfgs": Objective}
 
 
@@ -53,14 +51,10 @@ class Trained:
 
     Attributes
     ----------
-    parameters : Parameters
-        About what is to be subtracted from rows.
+    outcome : Outcome
 
     result : SolverResult
-        How the solver came to them.
-
-    solver : str
-        Which one it was.
+        How the solver came to it.
 
     scale : float
         Root mean square of what X deviates from its mean.
@@ -68,40 +62,35 @@ class Trained:
     trivial : bool
         Whether all rows have the same code, though they differ.
 
-    loss_curve, reconstruction_curve, validation_loss_curve : list of float
-        As in Trace.
+    kept : int or None
+        The iteration that held-out rows chose; 0 is a warm start itself.
+
+    outvoted : bool
+        Whether they thereby undid what the penalties were at.
     """
 
-    parameters: Parameters
+    outcome: Outcome
     result: SolverResult
-    solver: str
     scale: float
     trivial: bool
-    loss_curve: list
-    reconstruction_curve: list
-    validation_loss_curve: list
-
-    @property
-    def penalties_outvoted(self):
-        """Whether the rows trained on, too, were reconstructed worse after the iterate that held-out rows chose.
-
-        Then these found no overfitting: the search was giving up reconstruction for the penalties.
-        """
-        if not self.validation_loss_curve:
-            return False
-        at_best = self.reconstruction_curve[int(np.nanargmin(self.validation_loss_curve))]
-        return self.reconstruction_curve[-1] > _RISE * at_best
+    kept: int | None = None
+    outvoted: bool = False
 
     @property
     def figure_of_merit(self):
-        """What restarts are compared by: the lowest validation loss if there is one, else the objective.
+        """What restarts are compared by: the validation loss if there is one, else the objective.
 
         Infinite for a result that is none.
         """
+        validation_loss = self.outcome.best_validation_loss
+        figure = self.outcome.loss if validation_loss is None else validation_loss
+        return figure if self.is_finite and np.isfinite(figure) else np.inf
+
+    @property
+    def is_finite(self):
+        """Whether the solver ended on finite values."""
         result = self.result
-        if not (np.isfinite([result.fun, result.gradient_norm]).all() and np.isfinite(result.x).all()):
-            return np.inf
-        return min(filter(np.isfinite, self.validation_loss_curve or [result.fun]), default=np.inf)
+        return bool(np.isfinite([result.fun, result.gradient_norm]).all() and np.isfinite(result.x).all())
 
 
 def choose_solver(name, problem, search_options=()):
@@ -172,52 +161,55 @@ def train(problem, solver, search, watchers=(), *, threads, held_out=None, start
     """
     scale = scale_about([problem.X], problem.weights, problem.mean, threads)
     if solver in _WITHOUT_SEARCH:
-        parameters, result, trace = _solved(problem, watchers, threads, scale)
+        result, kept = _solved(problem, watchers, threads, scale)
+        details = {}
     else:
-        parameters, result, trace = _searched(
+        result, kept, details = _searched(
             problem, solver, search, watchers, threads, scale, held_out, start=start, init=init, rng=rng
         )
-    trivial = scale > 0 and _code_is_constant(problem, parameters)
-    curves = trace.loss_curve, trace.reconstruction_curve, trace.validation_loss_curve
-    return Trained(parameters, result, solver, scale, trivial, *curves)
+    trivial = scale > 0 and _code_is_constant(problem, kept.parameters)
+    return Trained(kept.outcome(), result, scale, trivial, **details)
 
 
 def _solved(problem, watchers, threads, scale):
-    """Return the closed form's parameters, result and trace, which is of one iterate."""
+    """Return the closed form's SolverResult and its only Iterate."""
     parameters, terms, result = closed_form.solve(problem, threads)
     parameters = parameters.about(row_offset(problem.mean, scale))
-    trace = Trace(watchers)
+    trace = Trace("svd", lambda theta: parameters, None, watchers)
+    details = result.x, result.fun, terms, result.gradient_norm, result.n_evaluations
     with suppress(StopIteration):
-        trace.add(Iterate(1, result.x, result.fun, terms, result.gradient_norm, lambda: parameters))
-    return parameters, result, trace
+        trace.add(*details)
+    return result, Iterate(trace, 1, *details)
 
 
 def _searched(problem, solver, search, watchers, threads, scale, held_out, **where):
-    """Return a search's parameters, result and trace: of its last iterate, or with held-out rows its best one."""
+    """Return a search's SolverResult, the Iterate that it is to end with, and what held-out rows say, for Trained."""
     reference = (scale and _reference(problem, threads)) or 1.0
     objective, theta, offset = _prepared(problem, _OBJECTIVES[solver], search, threads, scale, reference, **where)
     home = row_offset(problem.mean, scale)
-
-    def parameters_at(theta):
-        return Parameters(*objective.parameters(theta), offset).about(home)
-
-    options = {}
+    loss_of, patience = None, None
     if held_out is not None:
-        patience = Patience(held_out.patience, search.tol * reference)
+        loss_of = partial(held_out.loss, problem.architecture, threads)
+        patience = Patience(held_out.patience, search.tol * reference, reference)
         watchers = [patience, *watchers]
-        options["validation_loss"] = partial(held_out.loss, problem.architecture, threads)
-    trace = Trace(watchers)
+    trace = Trace(solver, lambda theta: Parameters(*objective.parameters(theta), offset).about(home), loss_of, watchers)
+    if patience and where["start"] is not None:
+        # To go on may be no better than to stay.
+        value, gradient = objective(theta)
+        norm = np.abs(gradient).max() / objective.reference
+        patience.consider(Iterate(trace, 0, theta, value, objective.terms, norm, 1))
 
-    def callback(theta, value, gradient_norm):
-        number, parameters = len(trace.loss_curve) + 1, partial(parameters_at, theta)
-        trace.add(Iterate(number, theta, value, objective.terms, gradient_norm, parameters, **options))
+    def callback(theta, value, gradient_norm, n_evaluations):
+        trace.add(theta, value, objective.terms, gradient_norm, n_evaluations)
 
     result = search.minimize(objective, theta, callback)
-    if held_out is None:
-        return parameters_at(result.x), result, trace
+    if patience is None:
+        last = result.x, result.fun, objective.terms, result.gradient_norm, result.n_evaluations
+        return result, Iterate(trace, len(trace.loss_curve), *last), {}
     best = patience.best
-    at_best = {"x": best.theta, "fun": best.objective, "gradient_norm": best.gradient_norm}
-    return best.parameters, replace(result, **at_best), trace
+    best.n_evaluations = result.n_evaluations
+    result = replace(result, x=best.theta, fun=best.objective, gradient_norm=best.gradient_norm)
+    return result, best, {"kept": best.number, "outvoted": patience.outvotes_penalties}
 
 
 def _prepared(problem, objective_class, search, threads, scale, reference, *, start, init, rng):

@@ -1,6 +1,10 @@
 """scikit-learn's callbacks: what the hooks are given, when, and that a request to stop is one."""
 
+import threading
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine
@@ -46,7 +50,7 @@ class Spy:
         if context.task_name != "iteration" or fitted_estimator is None:
             return None
         assert fitted_estimator is not estimator
-        assert not hasattr(estimator, "coefs_"), "nothing is set before the end"
+        assert fitted_estimator.coefs_ is not getattr(estimator, "coefs_", None), "nothing is set before the end"
         self.iterates.append((X, y, metadata, fitted_estimator))
         return self._act() if len(self.iterates) == self._after else None
 
@@ -75,6 +79,23 @@ def test_every_iterate_is_a_fitted_estimator(Autoencoder, solver):
         assert_array_equal(value, expected)
 
 
+@pytest.mark.parametrize("refit", [False, True])
+def test_an_iterate_has_the_results_so_far(refit):
+    spy = Spy()
+    estimator = make(AutoencoderTransformer, early_stopping=True)
+    if refit:
+        estimator.set_params(solver="lbfgs", max_iter=3).fit(X).set_params(solver="auto", max_iter=12)
+    estimator.set_callbacks(spy).fit(X)
+    for number, (*_, fitted) in enumerate(spy.iterates, start=1):
+        assert fitted.n_iter_ == number
+        assert fitted.loss_curve_ == estimator.loss_curve_[:number]
+        assert fitted.loss_ == fitted.loss_curve_[-1]
+        assert fitted.validation_loss_curve_ == estimator.validation_loss_curve_[:number]
+        assert fitted.best_validation_loss_ == fitted.validation_loss_curve_[-1]
+        assert fitted.solver_ == "varpro"
+    assert fitted.n_evaluations_ <= estimator.n_evaluations_
+
+
 def test_the_iterates_have_the_losses_of_the_curve():
     spy = Spy()
     estimator = make(AutoencoderTransformer, alpha=0).set_callbacks(spy).fit(X)
@@ -94,8 +115,7 @@ def test_hooks_get_the_rows_trained_on_as_data_and_as_targets(Autoencoder, weigh
             assert metadata is None
         else:
             assert_array_equal(rows, X[weights > 0])
-            given = metadata["sample_weight"]
-            assert_allclose(given / given.sum(), weights[weights > 0] / weights.sum())
+            assert_array_equal(metadata["sample_weight"], weights[weights > 0])
 
 
 def test_tasks_are_nested_and_every_one_ends():
@@ -140,6 +160,24 @@ def test_a_callback_can_stop_the_solver(Autoencoder, act, solver, recwarn):
     assert_array_equal(estimator.coefs_[0], spy.iterates[4][3].coefs_[0])
     assert not [warning for warning in recwarn if warning.category is ConvergenceWarning]
     assert spy.events[-1] == "teardown"
+    assert spy.events.count(("end", "iteration")) == spy.events.count(("begin", "iteration")) == 5
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+@pytest.mark.parametrize("hook", ["on_fit_task_begin", "on_fit_task_end"])
+@pytest.mark.parametrize("task", ["fit", "restart", "iteration"])
+def test_stop_iteration_in_any_hook_ends_the_fit_cleanly(n_init, hook, task):
+    class Stops(Spy):
+        pass
+
+    def stop_there(self, estimator, context):
+        if context.task_name == task:
+            raise StopIteration
+
+    setattr(Stops, hook, stop_there)
+    estimator = make(AutoencoderTransformer, tol=0, n_init=n_init).set_callbacks(Stops()).fit(X)
+    is_before_the_end = task == "iteration" or (hook == "on_fit_task_begin" and (task == "fit" or n_init > 1))
+    assert estimator.n_iter_ == (1 if is_before_the_end else 12)
 
 
 def test_warm_start_goes_on_where_a_callback_stopped():
@@ -166,9 +204,13 @@ def interrupt():
 
 @each
 @pytest.mark.parametrize(("act", "error"), [(fail, RuntimeError), (interrupt, KeyboardInterrupt)])
-def test_a_fault_in_a_callback_propagates_and_leaves_the_estimator_alone(Autoencoder, act, error):
+@pytest.mark.parametrize("before", ["unfitted", "fitted", "warm"])
+def test_a_fault_in_a_callback_propagates_and_leaves_the_estimator_alone(Autoencoder, act, error, before):
     spy = Spy(after=3, act=act)
-    estimator = make(Autoencoder).set_callbacks(spy)
+    estimator = make(Autoencoder, tol=0, warm_start=before == "warm")
+    if before != "unfitted":
+        estimator.fit(X[:, :5] if before == "fitted" else X[:100])
+    estimator.set_callbacks(spy)
     before = dict(vars(estimator))
     with pytest.raises(error):
         estimator.fit(X)
@@ -212,6 +254,26 @@ def test_scoring_monitor_weighs_the_rows():
     monitor = callback.ScoringMonitor(scoring={"r2": reconstruction_r2})
     estimator = make(AutoencoderTransformer).set_callbacks(monitor).fit(X, sample_weight=weights)
     assert scores(monitor)[(0,)] == pytest.approx(estimator.score(X, sample_weight=weights))
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}])
+def test_scoring_monitor_of_a_frame(settings):
+    monitor = callback.ScoringMonitor(scoring={"r2": reconstruction_r2})
+    frame = pd.DataFrame(X, columns=[f"feature {j}" for j in range(X.shape[1])])
+    weights = np.arange(len(X)) % 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        make(AutoencoderTransformer, **settings).set_callbacks(monitor).fit(frame, sample_weight=weights)
+    assert np.isfinite(list(scores(monitor).values())).all()
+
+
+def test_one_start_needs_no_worker():
+    """What cannot be pickled, and what the hooks note, stays in this process."""
+    spy = Spy()
+    spy.lock = threading.Lock()
+    make(AutoencoderTransformer, n_jobs=2).set_callbacks(spy).fit(X)
+    assert spy.iterates
 
 
 def test_scoring_monitor_inside_a_pipeline():

@@ -1,6 +1,7 @@
 """Early stopping, restarts, warm starts and the log: against what is recorded of a fit, and loss formulas."""
 
 import re
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skae._base
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae.monitoring import HeldOut, Patience, hold_out
+from skae.early_stopping import HeldOut, Patience, draw_held_out
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
@@ -97,6 +98,7 @@ def iterates(losses):
     class Fake:
         def __init__(self, loss):
             self.validation_loss = loss
+            self.objective, self.terms = 1.0, [1.0]
 
     return [Fake(loss) for loss in losses]
 
@@ -111,11 +113,13 @@ def iterates(losses):
         # Small falls that add up are progress.
         ([5, 4.8, 4.4, 4.2, 3.8, 3.6], None, 5),
         ([5, np.nan, 4, np.inf, 4.5, 4.2], 6, 2),
+        ([3, np.nan, 4, 4], 4, 0),
+        ([3, 3.5, np.nan], None, 0),
         ([np.nan, np.inf, 3, 2], None, 3),
     ],
 )
 def test_patience(losses, stops_after, best):
-    watch = Patience(3, threshold=0.5)
+    watch = Patience(3, threshold=0.5, reference=1.0)
     sequence = iterates(losses)
     requests = [watch(iterate) for iterate in sequence]
     assert (requests.index(True) + 1 if True in requests else None) == stops_after
@@ -173,20 +177,16 @@ def test_rows_of_weight_zero_are_not_held_out_either(held_out):
     assert_allclose(rows.weights / rows.weights[0], WEIGHTS[index] / WEIGHTS[index[0]])
 
 
-def test_hold_out_takes_every_row_once():
-    rows, weights = np.arange(20.0)[:, None], np.arange(1.0, 21.0)
-    trained_on, their_weights, held_out = hold_out(rows, weights, 0.3, 5, np.random.default_rng(0))
-    assert len(held_out.X) == 6
-    assert_array_equal(np.sort(np.concatenate([trained_on, held_out.X]).ravel()), rows.ravel())
-    assert_array_equal(their_weights, trained_on.ravel() + 1)
-    assert_array_equal(held_out.weights, held_out.X.ravel() + 1)
+@pytest.mark.parametrize(("n_samples", "fraction", "expected"), [(20, 0.3, 6), (178, 0.1, 18), (2, 0.01, 1)])
+def test_the_share_held_out_is_rounded_up(n_samples, fraction, expected):
+    assert draw_held_out(n_samples, fraction, 0).sum() == expected
 
 
 @each
 def test_what_is_held_out_changes_no_other_draw(Autoencoder, monkeypatch):
-    without = make(Autoencoder, max_iter=1).fit(X)
-    monkeypatch.setattr(skae._base, "hold_out", lambda X, weights, *_: (X, weights, HeldOut(X, weights, 10)))
-    assert_array_equal(stopping_early(Autoencoder, max_iter=1).fit(X).coefs_[0], without.coefs_[0])
+    monkeypatch.setattr(skae._base, "draw_held_out", lambda n_samples, *_: np.arange(n_samples) >= n_samples - 10)
+    watching = stopping_early(Autoencoder, max_iter=1).fit(X)
+    assert_array_equal(watching.coefs_[0], make(Autoencoder, max_iter=1).fit(X[:-10]).coefs_[0])
 
 
 @each
@@ -205,8 +205,18 @@ def test_too_few_rows_to_hold_some_out(n_samples, fraction):
 
 def test_a_held_out_loss_that_is_not_finite_is_an_error(monkeypatch):
     scripted(monkeypatch, [np.inf, np.nan, np.inf] * 20)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="held-out rows with a finite loss, but theirs was inf at every iteration"):
         stopping_early(AutoencoderTransformer).fit(X)
+
+
+def test_a_held_out_outlier_is_an_error_that_names_it():
+    rows = np.random.default_rng(0).uniform(size=(40, 3))
+    rows[draw_held_out(40, 0.1, 0)] = 1e4
+    with (
+        mock.patch.object(skae._base, "draw_held_out", return_value=rows[:, 0] == 1e4),
+        pytest.raises(ValueError, match="some are far outside what was trained on"),
+    ):
+        stopping_early(AutoencoderTransformer, loss="poisson", activation="identity", alpha=0).fit(rows)
 
 
 def test_penalties_that_look_like_overfitting_are_told_from_it(digits):
@@ -222,6 +232,15 @@ def test_overfitting_is_not_taken_for_penalties(recwarn):
     stopped = stopping_early(AutoencoderTransformer, **overfitting).fit(few)
     assert np.argmin(stopped.validation_loss_curve_) < stopped.n_iter_ - 1
     assert not [warning for warning in recwarn if "penalties" in str(warning.message)]
+
+
+def test_losses_that_are_negative_or_tiny_are_not_taken_for_penalties():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(100, size=(60, 6)).astype(float)
+    plane = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 6))
+    stopping_early(AutoencoderTransformer, n_components=2, loss="poisson", alpha=0).fit(counts)
+    for seed in range(5):
+        stopping_early(AutoencoderTransformer, n_components=2, alpha=1e-8, tol=0, random_state=seed).fit(plane)
 
 
 # A solver that does not search.
@@ -264,7 +283,7 @@ def test_the_lowest_objective_is_kept(Autoencoder, solver, runs):
     if solver == "varpro" and Autoencoder is ContractiveAutoencoder:
         pytest.skip("its weights are tied")
     estimator = make(Autoencoder, solver=solver, n_init=4, max_iter=20).fit(X)
-    objectives = [trained.result.fun for trained in runs]
+    objectives = [trained.outcome.loss for trained in runs]
     assert len(set(objectives)) == 4
     assert estimator.loss_ == min(objectives) == estimator.loss_curve_[-1]
     first = make(Autoencoder, solver=solver, max_iter=20).fit(X)
@@ -273,7 +292,7 @@ def test_the_lowest_objective_is_kept(Autoencoder, solver, runs):
 
 def test_with_early_stopping_the_lowest_validation_loss_is_kept(runs):
     estimator = stopping_early(AutoencoderTransformer, n_init=4).fit(X)
-    lowest = [min(trained.validation_loss_curve) for trained in runs]
+    lowest = [min(trained.outcome.validation_loss_curve) for trained in runs]
     assert len(set(lowest)) == 4
     assert estimator.best_validation_loss_ == min(lowest)
 
@@ -301,6 +320,19 @@ def test_warm_start_goes_on_after_a_cap_and_after_convergence(Autoencoder, max_i
     again = estimator.set_params(max_iter=3).fit(X)
     assert again.loss_curve_[0] <= before * (1 + 1e-9)
     assert len(again.loss_curve_) <= 3
+
+
+@pytest.mark.parametrize("random_state", [0, None])
+def test_a_warm_start_that_stops_early_is_no_worse_than_its_start(random_state, held_out):
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 10)) + 0.5 * rng.normal(size=(60, 10))
+    overfitting = {"hidden_layer_sizes": (50,), "activation": "tanh", "n_components": 2, "alpha": 0}
+    estimator = stopping_early(AutoencoderTransformer, warm_start=True, random_state=random_state, **overfitting)
+    lowest = [estimator.fit(few).best_validation_loss_ for _ in range(4)]
+    assert lowest == sorted(lowest, reverse=True)
+    for other in held_out[1:]:
+        assert_array_equal(other.X, held_out[0].X)
+    assert estimator.best_validation_loss_ == pytest.approx(-estimator.score_samples(held_out[0].X).mean())
 
 
 def test_a_warm_start_is_one_run(runs):
@@ -384,6 +416,20 @@ def test_the_log_of_the_closed_form(tied, capsys):
         expected = terms(estimator, X)
     for name in ("reconstruction", "WeightDecay", "Contraction"):
         assert float(row[name]) == pytest.approx(expected[name], rel=1e-4)
+
+
+def test_the_log_tells_penalties_of_one_kind_apart(capsys):
+    penalties = (KLSparsity(0.5), L1Sparsity(0.1), L1Sparsity(0.2), L1Sparsity(0.3))
+    make(SparseAutoencoder, penalties=penalties, verbose=1).fit(X)
+    header, rows = table(capsys.readouterr().out)
+    assert header[4:9] == ["KLSparsity", "KLSparsity_2", "L1Sparsity", "L1Sparsity_2", "L1Sparsity_3"]
+    assert float(rows[-1]["L1Sparsity_3"]) == pytest.approx(3 * float(rows[-1]["L1Sparsity"]), rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e40])
+def test_the_log_is_aligned_whatever_the_scale(scale, capsys):
+    make(AutoencoderTransformer, verbose=1, alpha=0).fit(X * scale)
+    table(capsys.readouterr().out)
 
 
 def test_the_log_shows_the_validation_loss(capsys):

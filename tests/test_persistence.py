@@ -126,3 +126,12 @@ def test_a_file_of_this_version_does_not_warn(Autoencoder, way):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         way(make(Autoencoder))
+
+
+def test_a_file_that_names_no_version_warns():
+    estimator = make(AutoencoderTransformer).fit(X)
+    state = {name: value for name, value in estimator.__getstate__().items() if name != "_skae_version"}
+    loaded = AutoencoderTransformer.__new__(AutoencoderTransformer)
+    with pytest.warns(UserWarning, match="saved by skae of an unknown version"):
+        loaded.__setstate__(state)
+    assert_array_equal(loaded.transform(X), estimator.transform(X))

@@ -31,7 +31,7 @@ class Recorder:
         self.error = error
         self.after = after
 
-    def __call__(self, theta, value, gradient_norm):
+    def __call__(self, theta, value, gradient_norm, n_evaluations):
         self.thetas.append(theta)
         self.copies.append(theta.copy())
         self.values.append(value)
