@@ -51,7 +51,7 @@ init : {{"glorot", "pca"}}, default={init}
 
 n_init : int, default={n_init}
     Number of random starts; the result of the lowest objective is kept, or with `early_stopping` of the lowest
-    validation loss. A warm start is one run.
+    validation loss. A warm start is one run. More than one is a search, so not the closed form.
 
 n_jobs : int or None, default={n_jobs}
     Number of starts to run at a time, through joblib. The result does not depend on it. None is 1, unless a

@@ -714,8 +714,10 @@ def test_size_does_not_grow_with_the_rows(Autoencoder):
 # Inside scikit-learn.
 
 
-# How scikit-learn 1.7 reads polars frames.
-@pytest.mark.filterwarnings("ignore:Support for the dataframe interchange protocol")
+reads_polars = pytest.mark.filterwarnings("ignore:Support for the dataframe interchange protocol")  # scikit-learn 1.7
+
+
+@reads_polars
 @each
 def test_frame_in(Autoencoder):
     names = [f"f{i}" for i in range(N_FEATURES)]
@@ -725,6 +727,7 @@ def test_frame_in(Autoencoder):
         assert_allclose(estimator.transform(frame), make(Autoencoder, max_iter=5).fit(X).transform(X), rtol=1e-6)
 
 
+@reads_polars
 @each
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 def test_frame_out(Autoencoder, library):
@@ -740,6 +743,7 @@ def test_frame_out(Autoencoder, library):
         assert_array_equal(reconstruction.to_numpy(), make(Autoencoder).fit(X).reconstruct(X))
 
 
+@reads_polars
 @each
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 def test_reconstructions_have_the_names_of_the_input(Autoencoder, library):
