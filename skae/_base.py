@@ -4,15 +4,18 @@ import warnings
 from abc import ABC, abstractmethod
 from functools import partial
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._callbacks import fit_task
 from skae._methods import FittedMethods, fitted_attributes
 from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOptions, fit_context, integers, reals
+from skae._typing import MatrixLike
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
 from skae.early_stopping import HeldOut, draw_held_out
@@ -132,7 +135,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         return [X]
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the autoencoder to X.
 
         Parameters
@@ -168,15 +171,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         going_on = self.warm_start and hasattr(self, "coefs_")
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
         task = fit_task(self, 1 if going_on else self.n_init, self.max_iter)
-        before = vars(self).copy()
+        before = self.__dict__.copy()
         try:
             fitted = self._fit(X, sample_weight, going_on, task)
             task.end(fitted)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
-        vars(self).update(fitted)
+        self.__dict__.update(fitted)
         return self
 
     def _fit(self, X, sample_weight, going_on, task):

@@ -1,8 +1,10 @@
 """What a fitted autoencoder does: encode, decode, score and inspect."""
 
 import warnings
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.metaestimators import available_if
@@ -10,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skae import metrics
 from skae._sklearn import feature_names, in_input_container
+from skae._typing import MatrixLike
 from skae._validation import canonical, refuse_masked, validated_weights
 from skae._version import __version__
 from skae.network import jacobian, output
@@ -93,7 +96,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _n_features_out(self):
         return self.n_components_
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Encode X.
 
         Parameters
@@ -114,7 +117,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         check_is_fitted(self)
         return self._blockwise(self._encode, self._validated(X, reset=False), self.n_components_)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Decode codes.
 
         Parameters
@@ -148,7 +151,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
         return in_input_container(self, self._blockwise(self._decode, codes, self.n_features_in_), X)
 
-    def reconstruct(self, X):
+    def reconstruct(self, X: MatrixLike) -> np.ndarray:
         """Encode and decode X.
 
         Parameters
@@ -174,7 +177,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             X,
         )
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
 
         The variance-weighted R2 about the mean of the scored rows, as `sklearn.metrics.r2_score`. `PCA.score` is a
@@ -206,7 +209,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         with np.errstate(over="ignore", invalid="ignore"):
             return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), validated_weights(sample_weight, X))
 
-    def score_samples(self, X):
+    def score_samples(self, X: MatrixLike) -> np.ndarray:
         """Return minus each row's reconstruction loss: the lower, the more anomalous.
 
         Parameters
@@ -228,7 +231,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X = self._validated_target(X)
         return self._blockwise(lambda block, out: np.negative(self._errors(block).sum(axis=1), out=out), X)
 
-    def feature_errors(self, X):
+    def feature_errors(self, X: MatrixLike) -> np.ndarray:
         """Return the reconstruction loss entry by entry.
 
         Parameters
@@ -251,7 +254,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             lambda block, out: np.copyto(out, self._errors(block)), self._validated_target(X), self.n_features_in_
         )
 
-    def encoder_jacobian(self, X):
+    def encoder_jacobian(self, X: MatrixLike) -> np.ndarray:
         """Return the derivative of the code in the input.
 
         Parameters
@@ -280,7 +283,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
 
     @available_if(_has_one_layer)
-    def maximally_activating_inputs(self):
+    def maximally_activating_inputs(self) -> np.ndarray:
         """Return, for each unit of the code, the input of unit norm that activates it most.
 
         Only of an encoder of one layer, where it is W_j / ||W_j||.

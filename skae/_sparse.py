@@ -1,9 +1,13 @@
 """The sparse autoencoder."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from skae._base import BaseAutoencoder
 from skae._docstrings import documented
 from skae._sklearn import reals
-from skae.penalties import KLSparsity
+from skae.penalties import KLSparsity, Penalty
 
 
 @documented
@@ -60,33 +64,33 @@ class SparseAutoencoder(BaseAutoencoder):
 
     def __init__(
         self,
-        n_components=None,
+        n_components: int | float | None = None,
         *,
-        sparsity_target=0.05,
-        sparsity_weight=1.0,
-        hidden_layer_sizes=(),
-        activation="logistic",
-        code_activation=None,
-        loss="squared_error",
-        output_activation="auto",
-        tied_weights=False,
-        alpha=1e-4,
-        penalties=(),
-        solver="auto",
-        init="glorot",
-        n_init=1,
-        n_jobs=None,
-        max_iter=200,
-        tol=1e-5,
-        max_fun=15000,
-        maxcor=10,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        sparsity_target: float = 0.05,
+        sparsity_weight: float = 1.0,
+        hidden_layer_sizes: Sequence[int] = (),
+        activation: str = "logistic",
+        code_activation: str | None = None,
+        loss: str = "squared_error",
+        output_activation: str = "auto",
+        tied_weights: bool = False,
+        alpha: float = 1e-4,
+        penalties: Sequence[Penalty] = (),
+        solver: str = "auto",
+        init: str = "glorot",
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        max_iter: int = 200,
+        tol: float = 1e-5,
+        max_fun: int = 15000,
+        maxcor: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
         super().__init__(
             n_components,
             hidden_layer_sizes=hidden_layer_sizes,

@@ -13,6 +13,8 @@ from sklearn.utils import gen_batches
 from skae._checks import check_number
 from skae._validation import canonical
 
+__all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "SaltAndPepper"]
+
 # What is drawn at a time.
 _BLOCK_ENTRIES = 2**20
 

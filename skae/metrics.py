@@ -4,11 +4,15 @@ They have the signature of scikit-learn's scorers, so they go into `GridSearchCV
 the units of the X they are given, also behind a scaler in a Pipeline.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_array
 
 from skae._sklearn import takes_sample_weight
+from skae._typing import MatrixLike
 from skae._validation import canonical, refuse_masked, validated_weights
 from skae.rows import dense_rows
 
@@ -18,8 +22,8 @@ _BLOCK_ENTRIES = 2**18
 
 
 @takes_sample_weight
-def reconstruction_r2(estimator, X, y=None, sample_weight=None):
-    """Share of the variance of X that the estimator's reconstruction explains.
+def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+    """Return the share of the variance of X that the estimator's reconstruction explains.
 
     The variance-weighted R2 of `sklearn.metrics.r2_score` between X and
     `estimator.inverse_transform(estimator.transform(X))`. For `PCA` on its training data it is
@@ -65,8 +69,10 @@ def reconstruction_r2(estimator, X, y=None, sample_weight=None):
 
 
 @takes_sample_weight
-def neg_reconstruction_error(estimator, X, y=None, sample_weight=None):
-    """Minus the mean over rows of the squared reconstruction error, summed over features.
+def neg_reconstruction_error(
+    estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None
+) -> float:
+    """Return minus the mean over rows of the squared reconstruction error, summed over features.
 
     Parameters
     ----------

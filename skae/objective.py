@@ -104,7 +104,7 @@ class Objective:
     """
 
     # How many layers theta has, from the first on; None: all of them.
-    n_layers = None
+    n_layers: int | None = None
 
     def __init__(
         self,

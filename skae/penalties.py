@@ -11,6 +11,8 @@ from skae._checks import check_number
 from skae.activations import ACTIVATIONS
 from skae.jacobian import sensitivities
 
+__all__ = ["PENALTIES", "Contraction", "KLSparsity", "L1Sparsity", "Penalty", "WeightDecay"]
+
 # Mean activations are held this far inside (0, 1), in the KL penalty's value and gradient alike.
 _MEAN_MARGIN = 4 * np.finfo(np.float64).eps
 

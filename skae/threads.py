@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 _lock = Lock()
 _n_inside = 0
-_limits_before = []
+_limits_before: list = []
 
 
 class RowThreads:

@@ -119,8 +119,14 @@ class FilterDisplay:
 
         Parameters
         ----------
-        ax, labels, share_scale, cmap
-            As in `from_estimator`.
+        ax : matplotlib Axes, default=None
+            To be subdivided and switched off. None: a new figure.
+
+        labels, share_scale : bool, default=False
+            Whether to write its unit's index above every filter; whether all have one colour scale.
+
+        cmap : str or matplotlib Colormap, default="RdBu_r"
+            Colours of the weights.
 
         Returns
         -------
@@ -264,8 +270,11 @@ class ReconstructionDisplay:
 
         Parameters
         ----------
-        ax, cmap
-            As in `from_estimator`.
+        ax : matplotlib Axes, default=None
+            To be subdivided and switched off. None: a new figure.
+
+        cmap : str or matplotlib Colormap, default="gray"
+            From the least to the largest entry of the originals.
 
         Returns
         -------

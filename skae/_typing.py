@@ -1,0 +1,7 @@
+"""Types of what the public functions take."""
+
+from numpy.typing import ArrayLike
+from scipy.sparse import sparray, spmatrix
+
+# Arrays, nested lists, frames, and SciPy's sparse containers.
+MatrixLike = ArrayLike | sparray | spmatrix
