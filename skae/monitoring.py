@@ -125,7 +125,7 @@ class Trace:
         self.solver = solver
         self.parameters_at = parameters_at
         self.loss_of = loss_of
-        self._watchers = watchers
+        self._watchers = list(watchers)
         self.loss_curve, self.validation_loss_curve = [], []
 
     def add(self, *details):
@@ -137,6 +137,10 @@ class Trace:
         requests = [watch(iterate) for watch in self._watchers]
         if any(requests):
             raise StopIteration
+
+    def let_go(self):
+        """Forget the watchers, which may keep iterates, and through them what the iterates need."""
+        self._watchers = []
 
 
 class Log:

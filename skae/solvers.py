@@ -97,19 +97,21 @@ class LBFGS:
         if not result.nit:  # a start that cannot be bettered is the first iterate
             with suppress(StopIteration):
                 search.report()
-        gradient_norm = _largest(result.jac)
+        status = self._status(result, search)
+        # SciPy's references to it may be circular, and the objective's buffers would outlive the search.
+        search.let_go()
         return SolverResult(
             x=result.x,
             fun=float(result.fun * objective.reference),
-            gradient_norm=gradient_norm,
+            gradient_norm=_largest(result.jac),
             n_iter=max(1, int(result.nit)),
             n_evaluations=search.n_evaluations,
-            status=self._status(result, search, gradient_norm),
+            status=status,
             message=str(result.message),
         )
 
-    def _status(self, result, search, gradient_norm):
-        if gradient_norm <= self.tol:
+    def _status(self, result, search):
+        if _largest(result.jac) <= self.tol:
             return Status.CONVERGED
         if search.stopped:
             return Status.CALLBACK
@@ -157,6 +159,9 @@ class _Search:
         origin, value, gradient = self._origin
         descent = -(gradient @ (theta - origin))
         return value + 4 * descent, -9 * gradient
+
+    def let_go(self):
+        self._objective = self._callback = self._origin = self._trial = None
 
     def end_iteration(self, intermediate_result):
         self._origin = self._trial

@@ -203,6 +203,7 @@ def _searched(problem, solver, search, watchers, threads, scale, held_out, **whe
         trace.add(theta, value, objective.terms, gradient_norm, n_evaluations)
 
     result = search.minimize(objective, theta, callback)
+    trace.let_go()
     if patience is None:
         last = result.x, result.fun, objective.terms, result.gradient_norm, result.n_evaluations
         return result, Iterate(trace, len(trace.loss_curve), *last), {}

@@ -1,5 +1,6 @@
 """Which solver a fit takes, and that they agree: one minimum of a linear autoencoder, no worse a one elsewhere."""
 
+import gc
 import re
 from dataclasses import dataclass
 from itertools import product
@@ -13,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES
+from skae.objective import Objective
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay
 from skae.training import SOLVERS
 
@@ -221,3 +223,17 @@ def test_caps_hold_for_both_searches(solver):
     with pytest.warns(ConvergenceWarning, match="it reached max_iter"):
         estimator = make(solver=solver, max_iter=3, tol=1e-12).fit(X)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 3
+
+
+@pytest.mark.parametrize(
+    "settings", [{"solver": "varpro"}, {"solver": "lbfgs"}, {"early_stopping": True}, {"n_init": 2}]
+)
+def test_no_objective_outlives_its_fit(settings):
+    """Nothing refers to itself, so that an objective's buffers are gone without the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        make(**settings).fit(X)
+        assert not [part for part in gc.get_objects() if isinstance(part, Objective)]
+    finally:
+        gc.enable()
