@@ -9,7 +9,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
@@ -135,3 +135,31 @@ def test_a_file_that_names_no_version_warns():
     with pytest.warns(UserWarning, match="saved by skae of an unknown version"):
         loaded.__setstate__(state)
     assert_array_equal(loaded.transform(X), estimator.transform(X))
+
+
+# Files of released versions.
+
+STORED = sorted((Path(__file__).parent / "models").glob("skae-*.pkl"))
+
+
+@pytest.mark.parametrize("file", STORED, ids=[file.stem for file in STORED])
+@pytest.mark.parametrize("current", [skae.__version__, "99.0"])
+def test_stored_models_load_and_give_what_they_gave(file, current, monkeypatch):
+    monkeypatch.setattr("skae._methods.__version__", current)
+    version = file.stem.removeprefix("skae-")
+    stored = pickle.loads(file.read_bytes())
+    for data, outputs in stored["models"]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = pickle.loads(data)
+        said = [
+            f"saved by skae {version} and is loaded by skae {current}" in str(warning.message) for warning in caught
+        ]
+        assert said == ([] if version == current else [True])
+        for method, expected in outputs.items():
+            assert_allclose(getattr(model, method)(stored["X"]), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_there_are_stored_models_and_they_are_small():
+    assert STORED
+    assert all(file.stat().st_size < 100_000 for file in STORED)
