@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import OptimizeResult
+from scipy.sparse import coo_array, csc_array, csr_array
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from threadpoolctl import threadpool_info
 
@@ -33,6 +34,7 @@ SCALE_FREE = {
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
 # The solver that each takes by itself, and the joint search over all layers.
 either_solver = pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+dense_and_sparse = pytest.mark.parametrize("container", [np.asarray, csr_array], ids=["dense", "sparse"])
 
 METHODS_OF_FITTED = ["transform", "reconstruct", "score", "score_samples", "feature_errors", "encoder_jacobian"]
 METHODS_ON_X = ["fit", "fit_transform", *METHODS_OF_FITTED]
@@ -103,6 +105,44 @@ def test_bad_array(Autoencoder, method, name):
         method_of(Autoencoder, method)(array)
 
 
+def bad_sparse_arrays():
+    """Sparse arrays that no method takes, with the message."""
+    good = csr_array(X[:5])
+
+    def with_entry(value, dtype=float):
+        array = good.astype(dtype)
+        array.data[2] = value
+        return array
+
+    return {
+        "NaN": (with_entry(np.nan), "X contains NaN"),
+        "float32 NaN": (with_entry(np.nan, np.float32), "X contains NaN"),
+        "infinity": (with_entry(np.inf), "X contains infinity"),
+        "no rows": (good[:0], r"Found array with 0 sample\(s\)"),
+        "no columns": (good[:, :0], r"Found array with 0 feature\(s\)"),
+        "complex": (good.astype(complex), "Complex data not supported"),
+        "wrong width": (good[:, :3], f"X has 3 features, but .* is expecting {N_FEATURES} features as input"),
+    }
+
+
+@each
+@pytest.mark.parametrize("name", bad_sparse_arrays())
+@pytest.mark.parametrize("make_sparse", [csr_array, csc_array, coo_array])
+@pytest.mark.parametrize("method", METHODS_ON_X)
+def test_bad_sparse_array(Autoencoder, method, make_sparse, name):
+    if name == "wrong width" and method.startswith("fit"):
+        pytest.skip("a fit takes any width")
+    array, message = bad_sparse_arrays()[name]
+    with pytest.raises(ValueError, match=message):
+        method_of(Autoencoder, method)(make_sparse(array))
+
+
+@each
+def test_codes_are_dense(Autoencoder):
+    with pytest.raises(TypeError, match=r"[Ss]parse data was passed"):
+        fitted(Autoencoder).inverse_transform(csr_array(X[:5, :N_COMPONENTS]))
+
+
 @each
 @pytest.mark.parametrize("method", ["transform", "inverse_transform"])
 @pytest.mark.parametrize(
@@ -149,10 +189,11 @@ def assert_good_or_refused(estimator, data, expected):
 
 @each
 @either_solver
+@dense_and_sparse
 @pytest.mark.parametrize("factor", [1e160, 1e300, 1e-160, 1e-300, 1e80, 1e140, 1e-80, 1e-120])
-def test_huge_and_tiny_data(Autoencoder, factor, solver):
+def test_huge_and_tiny_data(Autoencoder, factor, container, solver):
     estimator = make(Autoencoder, alpha=0, solver=solver, **SCALE_FREE[Autoencoder])
-    assert_good_or_refused(estimator, X * factor, estimator.fit(X).score(X))
+    assert_good_or_refused(estimator, container(X * factor), estimator.fit(X).score(X))
 
 
 @each
@@ -164,11 +205,12 @@ def test_huge_and_tiny_float32_data(Autoencoder, factor, solver):
     assert_good_or_refused(estimator, data * np.float32(factor), estimator.fit(data).score(data))
 
 
+@dense_and_sparse
 @pytest.mark.parametrize("tied_weights", [False, True])
 @pytest.mark.parametrize("factor", [1e160, 1e140, 1e70, 1e30, 1e10, 1e-10, 1e-30, 1e-70, 1e-140, 1e-160])
-def test_huge_and_tiny_data_of_a_linear_autoencoder(factor, tied_weights):
+def test_huge_and_tiny_data_of_a_linear_autoencoder(factor, tied_weights, container):
     linear = make(AutoencoderTransformer, activation="identity", alpha=0, tied_weights=tied_weights)
-    assert_good_or_refused(linear, X * factor, linear.fit(X).score(X))
+    assert_good_or_refused(linear, container(X * factor), linear.fit(X).score(X))
 
 
 @each
@@ -244,17 +286,31 @@ DEGENERATE = {
 
 @each
 @either_solver
+@dense_and_sparse
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("init", ["glorot", "pca"])
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_degenerate_data(Autoencoder, name, init, dtype, solver):
+def test_degenerate_data(Autoencoder, name, init, dtype, container, solver):
     """Finite, and without warnings, which are errors here."""
-    data = DEGENERATE[name].astype(dtype)
+    data = container(DEGENERATE[name].astype(dtype))
     estimator = make(Autoencoder, init=init, solver=solver, max_iter=50).fit(data)
     results = [estimator.transform(data), estimator.reconstruct(data), estimator.score_samples(data)]
     results += [estimator.encoder_jacobian(data), estimator.maximally_activating_inputs(), estimator.loss_curve_]
     assert all(np.isfinite(result).all() for result in results)
     assert estimator.score(data) <= 1
+
+
+@dense_and_sparse
+@pytest.mark.parametrize("tied_weights", [False, True])
+@pytest.mark.parametrize("alpha", [0, 0.1])
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")
+def test_degenerate_data_of_a_linear_autoencoder(name, alpha, tied_weights, container):
+    data = container(DEGENERATE[name])
+    linear = make(AutoencoderTransformer, activation="identity", alpha=alpha, tied_weights=tied_weights).fit(data)
+    assert linear.solver_ == "svd"
+    assert all(np.isfinite(result).all() for result in [linear.transform(data), linear.reconstruct(data)])
+    assert linear.score(data) <= 1
 
 
 @each
