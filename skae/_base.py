@@ -20,7 +20,7 @@ from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means, principal_axes
+from skae.moments import column_means, principal_axes, scale_about
 from skae.monitoring import Log
 from skae.network import Architecture
 from skae.objective import Problem
@@ -283,6 +283,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             return -(-X.shape[1] // 2)
         if self.n_components >= 1:
             return int(self.n_components)
+        scale_about([X], weights, mean, threads)  # raises for what has no principal axes in this dtype
         variances, _, _ = principal_axes(X, weights, mean, threads, min(X.shape))
         if not variances.any():
             return 1

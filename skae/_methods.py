@@ -295,6 +295,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         W = self.components_
+        # Tiny weights have squares without digits.
+        sizes = np.abs(W).max(axis=1, keepdims=True)
+        W = W / np.where(sizes > 0, sizes, 1)
         norms = np.linalg.norm(W, axis=1, keepdims=True)
         return W / np.where(norms > 0, norms, 1)
 

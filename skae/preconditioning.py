@@ -28,6 +28,9 @@ _GRADIENT_DAMPING = 1.0
 # A wider side of a layer keeps its variables: to whiten it would cost more than the layer's own products.
 _MAX_WIDTH = 1024
 
+# In units of the rounding of a layer's mean input.
+_ROUNDING = 64
+
 
 class Side(NamedTuple):
     """The Cholesky factor K of a second moment, (width, width), and its inverse."""
@@ -121,6 +124,8 @@ def _sides(problem, parameters):
     for A, mean in zip(below, means, strict=True):
         if A is not None:
             A -= mean
+            # What differs from the mean by rounding alone is constant; its moment would be noise in full size.
+            A[np.abs(A) <= _ROUNDING * np.finfo(dtype).eps * np.abs(mean)] = 0
     moments = [tuple(_moment(part, shares) for part in pair) for pair in zip(below, deltas, strict=True)]
     if architecture.tied:
         moments = [_tied(*pair) for pair in zip(moments, reversed(moments), strict=True)][: architecture.depth]
@@ -145,6 +150,8 @@ def _moment(A, shares):
     A /= largest  # the squares of what A holds may leave the range
     matrix = ((A * shares[:, None]).T @ A).astype(np.float64)
     size = np.trace(matrix) / len(matrix)
+    if not size:  # all that is not zero has a weight that is, in this dtype
+        return None
     return _Moment(matrix / size, np.log(size) + 2 * np.log(np.float64(largest)))
 
 

@@ -184,7 +184,7 @@ def _solved(problem, watchers, threads, scale):
 
 def _searched(problem, solver, search, watchers, threads, scale, held_out, **where):
     """Return a search's SolverResult, the Iterate that it is to end with, and what held-out rows say, for Trained."""
-    reference = (scale and _reference(problem, threads)) or 1.0
+    reference = _reference(problem, scale, threads)
     objective, theta, offset = _prepared(problem, _OBJECTIVES[solver], search, threads, scale, reference, **where)
     home = row_offset(problem.mean, scale)
     loss_of, patience = None, None
@@ -246,7 +246,9 @@ def _variables(problem, layout, scale, threads):
 
 def row_offset(mean, scale):
     """Return what to subtract from rows before a product, (n_features,): their mean, or nothing if that is small."""
-    return np.zeros_like(mean) if mean @ mean <= _NEAR * len(mean) * scale**2 else mean
+    with np.errstate(over="ignore"):
+        is_small = mean @ mean <= _NEAR * len(mean) * scale**2
+    return np.zeros_like(mean) if is_small else mean
 
 
 def _code_is_constant(problem, parameters):
@@ -263,10 +265,11 @@ def _code_is_constant(problem, parameters):
     return True
 
 
-def _reference(problem, threads):
-    """What a perfect reconstruction gains over that by the mean."""
+def _reference(problem, scale, threads):
+    """What a perfect reconstruction gains over that by the mean; 1.0 where that is nothing, or out of range."""
     loss = problem.architecture.loss
-    return mean_over_rows(lambda block: loss.divergence(block, problem.mean), problem.X, problem.weights, threads)
+    gain = mean_over_rows(lambda block: loss.divergence(block, problem.mean), problem.X, problem.weights, threads)
+    return gain if scale and 0 < gain < np.inf else 1.0
 
 
 def centred_variables(layout, architecture, input_scale, output_scale):
