@@ -21,7 +21,7 @@ from skae.activations import ACTIVATIONS
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes, scale_about
-from skae.monitoring import Log
+from skae.monitoring import Cancellation, Log
 from skae.network import Architecture
 from skae.objective import Problem
 from skae.parameters import Parameters
@@ -172,12 +172,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
         task = fit_task(self, 1 if going_on else self.n_init, self.max_iter)
         before = self.__dict__.copy()
+        draws_from = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
+        state = draws_from and draws_from.get_state()
         try:
             fitted = self._fit(X, sample_weight, going_on, task)
             task.end(fitted)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
+            if draws_from:
+                draws_from.set_state(state)
             raise
         self.__dict__.update(fitted)
         return self
@@ -230,6 +234,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             "solver": choose_solver(self.solver, problem, self._search_options()),
             "search": LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(problem.X.dtype).eps),
             "thread_options": {"n_parts": n_parts, "at_most": max(1, n_parts // n_jobs)},
+            "cancellation": Cancellation(),
             "held_out": held_out,
             "start": start,
             "init": self.init,
@@ -237,10 +242,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
-        # One job stays here, where callbacks need no copies.
-        runs = Parallel(n_jobs=n_jobs if n_jobs > 1 else 1)(
-            delayed(run)(**settings, rng=rng, watchers=watching) for rng, watching in zip(rngs, watchers, strict=True)
-        )
+        try:
+            # One job stays here, where callbacks need no copies.
+            runs = Parallel(n_jobs=n_jobs if n_jobs > 1 else 1)(
+                delayed(run)(**settings, rng=rng, watchers=watching)
+                for rng, watching in zip(rngs, watchers, strict=True)
+            )
+        except BaseException:
+            settings["cancellation"].cancel()
+            raise
         return min(runs, key=lambda trained: trained.figure_of_merit)
 
     def _search_options(self):

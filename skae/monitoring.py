@@ -2,8 +2,10 @@
 
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Condition
 
 from skae.parameters import Parameters
 
@@ -141,6 +143,48 @@ class Trace:
     def let_go(self):
         """Forget the watchers, which may keep iterates, and through them what the iterates need."""
         self._watchers = []
+
+
+class Cancellation:
+    """The watcher that ends what runs beside a run that has failed; copies in other processes know nothing of it."""
+
+    def __init__(self):
+        self._is_cancelled = False
+        self._n_running = 0
+        self._changed = Condition()
+
+    def __reduce__(self):
+        return Cancellation, ()
+
+    def open(self):
+        pass
+
+    def __call__(self, iterate):
+        return self._is_cancelled
+
+    def close(self):
+        pass
+
+    @contextmanager
+    def running(self):
+        """Count a run; what it raises cancels the others."""
+        with self._changed:
+            self._n_running += 1
+        try:
+            yield
+        except BaseException:
+            self._is_cancelled = True
+            raise
+        finally:
+            with self._changed:
+                self._n_running -= 1
+                self._changed.notify_all()
+
+    def cancel(self):
+        """Cancel what runs, and wait for its end."""
+        self._is_cancelled = True
+        with self._changed:
+            self._changed.wait_for(lambda: not self._n_running)
 
 
 class Log:

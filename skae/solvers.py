@@ -97,22 +97,28 @@ class LBFGS:
         if not result.nit:  # a start that cannot be bettered is the first iterate
             with suppress(StopIteration):
                 search.report()
-        status = self._status(result, search)
+        theta, value, gradient = result.x, result.fun, result.jac
+        if all(np.isfinite(part).all() for part in (theta, value, gradient)):
+            # SciPy may give the value of a trial point that it went back from, or of one that was not finite.
+            theta, value, gradient = search.lowest
+        status = self._status(result, search, _largest(gradient))
         # SciPy's references to it may be circular, and the objective's buffers would outlive the search.
         search.let_go()
         return SolverResult(
-            x=result.x,
-            fun=float(result.fun * objective.reference),
-            gradient_norm=_largest(result.jac),
+            x=theta,
+            fun=float(value * objective.reference),
+            gradient_norm=_largest(gradient),
             n_iter=max(1, int(result.nit)),
             n_evaluations=search.n_evaluations,
             status=status,
             message=str(result.message),
         )
 
-    def _status(self, result, search):
-        if _largest(result.jac) <= self.tol:
+    def _status(self, result, search, gradient_norm):
+        if gradient_norm <= self.tol:
             return Status.CONVERGED
+        if search.failed:
+            return Status.LINE_SEARCH
         if search.stopped:
             return Status.CALLBACK
         if result.status == 0:
@@ -130,8 +136,14 @@ class _Search:
         self._callback = callback
         self._origin = None
         self._trial = None
+        self._is_at_wall = False
         self.n_evaluations = 0
-        self.stopped = False
+        self.stopped = self.failed = False
+
+    @property
+    def lowest(self):
+        """The latest iterate: theta, value and gradient, as they were evaluated."""
+        return self._origin
 
     def evaluate(self, theta):
         value, gradient = self._objective(theta)
@@ -140,6 +152,7 @@ class _Search:
             gradient = gradient / self._objective.reference
         self.n_evaluations += 1
         finite = np.isfinite(value) and np.isfinite(gradient).all()
+        self._is_at_wall = not finite
         if not finite and self._origin is not None:
             return self._wall(theta)
         if not finite:
@@ -164,6 +177,10 @@ class _Search:
         self._objective = self._callback = self._origin = self._trial = None
 
     def end_iteration(self, intermediate_result):
+        # SciPy takes a step to where the objective is infinite, or higher than before, for a success.
+        if self._is_at_wall or self._trial[1] > self._origin[1]:
+            self.failed = True
+            raise StopIteration
         self._origin = self._trial
         self.report()
 

@@ -6,6 +6,7 @@ busy process. A fit gives the cores blocks of rows instead, elementwise work inc
 they wait.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -18,7 +19,8 @@ import scipy
 from threadpoolctl import ThreadpoolController
 
 _lock = Lock()
-_n_inside = 0
+# One token a fit in flight, and what the limits were before the first of them; forgotten when they are restored.
+_inside: set = set()
 _limits_before: list = []
 
 
@@ -48,7 +50,12 @@ class RowThreads:
         result = np.empty((len(A), B.shape[1]), dtype=np.result_type(A, B))
         edges = np.linspace(0, B.shape[1], self.n_threads + 1, dtype=int)
         columns = [slice(*edge) for edge in pairwise(edges)]
-        list(self.map(lambda part: np.matmul(A, B[:, part], out=result[:, part]), columns))
+
+        def multiply(part):
+            with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
+                np.matmul(A, B[:, part], out=result[:, part])
+
+        list(self.map(multiply, columns))
         return result
 
 
@@ -66,17 +73,18 @@ def row_threads(n_parts=None, at_most=None):
     at_most : int, default=None
         A cap on the threads, for who shares the cores with others.
     """
-    n_threads = _enter()
-    if at_most is not None:
-        n_threads = min(n_threads, at_most)
+    token = object()
     try:
+        n_threads = _enter(token)
+        if at_most is not None:
+            n_threads = min(n_threads, at_most)
         if n_threads == 1:
             yield RowThreads(n_parts or 1)
         else:
             with ThreadPoolExecutor(n_threads) as executor:
                 yield RowThreads(n_parts or n_threads, executor)
     finally:
-        _leave()
+        _leave(token)
 
 
 @cache
@@ -90,22 +98,52 @@ def _scipy_homes():
     return {package.parent / "scipy.libs", package / ".dylibs"}
 
 
-def _enter():
-    global _n_inside, _limits_before
+def _set_limit(pool, n_threads):
+    # From threadpoolctl 3.8 on, a library heeds the first thread that sets its limit and no other, until told to.
+    disown = getattr(pool, "clear_controlling_thread", lambda force: None)
+    disown(force=True)
+    pool.set_num_threads(n_threads)
+    disown(force=True)
+
+
+def _enter(token):
+    """Count a fit in, and return how many threads NumPy's products would have used.
+
+    Whatever interrupts it, `_leave` puts right: a token is counted out once, or not at all.
+    """
     with _lock:
-        if _n_inside == 0:
-            _limits_before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
+        first = not _inside
+        _inside.add(token)
+        if first:
+            if not _limits_before:
+                _limits_before[:] = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
             for pool, _ in _limits_before:
-                pool.set_num_threads(1)
-        _n_inside += 1
-        numpys = [limit for pool, limit in _limits_before if Path(pool.filepath).resolve().parent not in _scipy_homes()]
+                _set_limit(pool, 1)
+        homes = _scipy_homes()
+        numpys = [limit for pool, limit in _limits_before if Path(pool.filepath).resolve().parent not in homes]
         return max(numpys, default=1)
 
 
-def _leave():
-    global _n_inside
+def _leave(token):
     with _lock:
-        _n_inside -= 1
-        if _n_inside == 0:
-            for pool, limit in _limits_before:
-                pool.set_num_threads(limit)
+        _inside.discard(token)
+        if not _inside:
+            _restore()
+
+
+def _restore():
+    for pool, limit in _limits_before:
+        _set_limit(pool, limit)
+    _limits_before.clear()
+
+
+def _after_fork_in_child():
+    """No fit is in flight here: the threads that ran them are the parent's."""
+    _inside.clear()
+    _restore()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread holds the lock would wait for it for ever.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork_in_child)

@@ -17,7 +17,7 @@ from skae.network import block_rows, output
 from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.projection import ProjectedObjective, why_not_projectable
-from skae.rows import less
+from skae.rows import Dense, less
 from skae.solvers import SolverResult
 from skae.threads import row_threads
 
@@ -113,14 +113,15 @@ def choose_solver(name, problem, search_options=()):
     return name
 
 
-def run(problem, solver, search, watchers, thread_options, **options):
+def run(problem, solver, search, watchers, cancellation, thread_options, **options):
     """Return what `train` does, in threads of its own, and open and close the watchers."""
-    for watcher in watchers:
-        watcher.open()
-    with row_threads(**thread_options) as threads:
-        trained = train(problem, solver, search, watchers, threads=threads, **options)
-    for watcher in watchers:
-        watcher.close()
+    with cancellation.running():
+        for watcher in watchers:
+            watcher.open()
+        with row_threads(**thread_options) as threads:
+            trained = train(problem, solver, search, [cancellation, *watchers], threads=threads, **options)
+        for watcher in watchers:
+            watcher.close()
     return trained
 
 
@@ -167,7 +168,7 @@ def train(problem, solver, search, watchers=(), *, threads, held_out=None, start
         result, kept, details = _searched(
             problem, solver, search, watchers, threads, scale, held_out, start=start, init=init, rng=rng
         )
-    trivial = scale > 0 and _code_is_constant(problem, kept.parameters)
+    trivial = scale > 0 and _says_nothing(problem, kept.parameters, scale)
     return Trained(kept.outcome(), result, scale, trivial, **details)
 
 
@@ -192,7 +193,12 @@ def _searched(problem, solver, search, watchers, threads, scale, held_out, **whe
         loss_of = partial(held_out.loss, problem.architecture, threads)
         patience = Patience(held_out.patience, search.tol * reference, reference)
         watchers = [patience, *watchers]
-    trace = Trace(solver, lambda theta: Parameters(*objective.parameters(theta), offset).about(home), loss_of, watchers)
+
+    def parameters_at(theta):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Parameters(*objective.parameters(theta), offset).about(home)
+
+    trace = Trace(solver, parameters_at, loss_of, watchers)
     if patience and where["start"] is not None:
         # To go on may be no better than to stay.
         value, gradient = objective(theta)
@@ -251,17 +257,23 @@ def row_offset(mean, scale):
     return np.zeros_like(mean) if is_small else mean
 
 
-def _code_is_constant(problem, parameters):
-    """Whether the codes differ by less than half of their digits."""
-    architecture = problem.architecture
-    encoder = architecture.layers(parameters.weights, parameters.intercepts)[: architecture.depth]
+def _says_nothing(problem, parameters, scale):
+    """Whether the codes differ by less than half of their digits, or the reconstructions by as little of X's spread."""
+    architecture, link = problem.architecture, problem.architecture.loss.link
+    layers = architecture.layers(parameters.weights, parameters.intercepts)
     X, offset = problem.X, parameters.offset.astype(problem.X.dtype)
-    first = None
-    for rows in gen_batches(X.shape[0], block_rows(architecture.widths)):
-        codes = output(encoder, less(X[rows], offset))
-        first = codes[0] if first is None else first
-        if np.abs(codes - first).max() > np.sqrt(np.finfo(problem.X.dtype).eps) * np.abs(first).max():
-            return False
+    half = np.sqrt(np.finfo(X.dtype).eps)
+    first, constant = None, np.array([True, True])
+    with np.errstate(over="ignore", invalid="ignore"):
+        # The first few rows nearly always differ; all need to be looked at, not at once.
+        for rows in gen_batches(X.shape[0], max(16, block_rows(architecture.widths) // 8)):
+            codes = output(layers[: architecture.depth], less(X[rows], offset))
+            results = codes, link.forward(output(layers[architecture.depth :], Dense(codes)))
+            first = [part[0].copy() for part in results] if first is None else first
+            spreads = [np.abs(part - start).max() for part, start in zip(results, first, strict=True)]
+            constant &= np.array(spreads) <= half * np.array([np.abs(first[0]).max(), scale])
+            if not constant.any():
+                return False
     return True
 
 
