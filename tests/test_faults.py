@@ -407,7 +407,6 @@ FITS = {
     "varpro": lambda: make(SparseAutoencoder, solver="varpro", max_iter=1, penalties=(L1Sparsity(0.1),)),
     "joint": lambda: make(ContractiveAutoencoder, hidden_layer_sizes=(3,), max_iter=1),
     "early stopping": lambda: SITUATIONS["early stopping"](make(DenoisingAutoencoder, max_iter=1)),
-    "warm start": lambda: SITUATIONS["warm start"](make(AutoencoderTransformer, max_iter=1)),
 }
 
 

@@ -137,8 +137,8 @@ def assert_gradient(objective, theta):
 def test_gradient_over_the_whole_grid(activation, loss, link, depth, tied):
     architecture = make_architecture(activation, loss, link, depth, tied)
     uneven = np.linspace(0.5, 2, N_SAMPLES)
-    for penalties, corruption, weights, block_size in product(
-        PENALTY_SETS.values(), CORRUPTIONS.values(), (None, uneven), (None, 3)
+    for penalties, corruption, (weights, block_size) in product(
+        PENALTY_SETS.values(), CORRUPTIONS.values(), ((None, None), (uneven, 3))
     ):
         objective = make_objective(
             architecture, allowed(penalties, architecture), corruption, weights, block_size=block_size
