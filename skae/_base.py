@@ -172,16 +172,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
         task = fit_task(self, 1 if going_on else self.n_init, self.max_iter)
         before = self.__dict__.copy()
-        draws_from = self.random_state if isinstance(self.random_state, np.random.RandomState) else None
-        state = draws_from and draws_from.get_state()
+        seed = self.random_state
+        drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
         try:
             fitted = self._fit(X, sample_weight, going_on, task)
             task.end(fitted)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
-            if draws_from:
-                draws_from.set_state(state)
+            if drawn_from is not None:
+                seed.set_state(drawn_from)
             raise
         self.__dict__.update(fitted)
         return self
