@@ -21,6 +21,11 @@ pixels.
 # differ in the masking alone; each row is masked ten times, independently. Weight decay is the same for all. With as
 # many units as pixels, a code could simply copy its input. With a share of 0 nothing is masked, and the fit is that
 # of `AutoencoderTransformer`.
+#
+# How much of this shows depends on the setting. The loss, the weight decay and the size are ones at which it shows
+# well: with the cross-entropy at this weight decay the plain filters have no single pixels to begin with, and in some
+# settings the step from 25 % to 50 % makes no difference. That neighbours get more alike from no masking to 25 % held
+# in every setting tried.
 
 import warnings
 

@@ -5,10 +5,10 @@ Digits in two dimensions
 Two numbers for an image of 64 pixels: PCA, a shallow autoencoder and a deep one, each fitted without labels and shown
 on digits that it has not seen.
 
-In the figure, the shallow code arranges the digits much as PCA does, bent by its logistic units: under a linear decoder
-no encoder keeps more of the variance than PCA, and what it cannot reconstruct it has no reason to separate. The deep
-code, with a nonlinear decoder, keeps about twice as much of the variance and pulls most digits apart into regions of
-their own. The titles give the share of unseen digits that their ten nearest neighbours among the training digits, in
+In the figure, the shallow code arranges the digits much as PCA does, turned and bent by its units: under a linear
+decoder no encoder keeps more of the variance than PCA, and what it cannot reconstruct it has no reason to separate. The
+deep code, with a nonlinear decoder, keeps about twice as much of the variance and pulls most digits apart into regions
+of their own. The titles give the share of unseen digits that their ten nearest neighbours among the training digits, in
 the same two dimensions, classify correctly.
 """
 
