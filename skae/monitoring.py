@@ -156,14 +156,8 @@ class Cancellation:
     def __reduce__(self):
         return Cancellation, ()
 
-    def open(self):
-        pass
-
     def __call__(self, iterate):
         return self._is_cancelled
-
-    def close(self):
-        pass
 
     @contextmanager
     def running(self):
