@@ -244,7 +244,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         ]
         try:
             # One job stays here, where callbacks need no copies.
-            runs = Parallel(n_jobs=n_jobs if n_jobs > 1 else 1)(
+            runs = Parallel(n_jobs=n_jobs)(
                 delayed(run)(**settings, rng=rng, watchers=watching)
                 for rng, watching in zip(rngs, watchers, strict=True)
             )

@@ -60,7 +60,7 @@ class Trained:
         Root mean square of what X deviates from its mean.
 
     trivial : bool
-        Whether all rows have the same code, though they differ.
+        Whether all rows have the same code or reconstruction, to rounding, though they differ.
 
     kept : int or None
         The iteration that held-out rows chose; 0 is a warm start itself.
@@ -199,8 +199,8 @@ def _searched(problem, solver, search, watchers, threads, scale, held_out, **whe
             return Parameters(*objective.parameters(theta), offset).about(home)
 
     trace = Trace(solver, parameters_at, loss_of, watchers)
-    if patience and where["start"] is not None:
-        # To go on may be no better than to stay.
+    weighs_start = patience is not None and where["start"] is not None
+    if weighs_start:  # to go on may be no better than to stay
         value, gradient = objective(theta)
         norm = np.abs(gradient).max() / objective.reference
         patience.consider(Iterate(trace, 0, theta, value, objective.terms, norm, 1))
@@ -214,7 +214,7 @@ def _searched(problem, solver, search, watchers, threads, scale, held_out, **whe
         last = result.x, result.fun, objective.terms, result.gradient_norm, result.n_evaluations
         return result, Iterate(trace, len(trace.loss_curve), *last), {}
     best = patience.best
-    best.n_evaluations = result.n_evaluations
+    best.n_evaluations = result.n_evaluations + weighs_start
     result = replace(result, x=best.theta, fun=best.objective, gradient_norm=best.gradient_norm)
     return result, best, {"kept": best.number, "outvoted": patience.outvotes_penalties}
 
