@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._callbacks import fit_task
@@ -18,23 +17,18 @@ from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOption
 from skae._typing import MatrixLike
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
+from skae.diagnosis import complaint
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes, scale_about
 from skae.monitoring import Cancellation, Log
 from skae.network import Architecture
-from skae.objective import Problem
 from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
-from skae.solvers import LBFGS, Status
+from skae.problem import make_problem
+from skae.solvers import LBFGS
 from skae.threads import row_threads
 from skae.training import SOLVERS, choose_solver, run
-
-_ADVICE = {
-    Status.MAX_ITER: "Increase max_iter, or raise tol if the result is good enough.",
-    Status.MAX_FUN: "Increase max_fun, or raise tol if the result is good enough.",
-    Status.LINE_SEARCH: "Scale X, fit in float64, or raise tol if the result is good enough.",
-}
 
 
 class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
@@ -127,6 +121,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     # What a subclass contributes.
 
+    _own_penalty_parameters: tuple[str, ...] = ()
+
     def _own_penalties(self):
         return ()
 
@@ -163,10 +159,12 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the solver hit a cap, or its line search failed above the tolerance.
+            If the solver hit a cap, or its line search failed while the objective was still falling.
 
         UserWarning
-            If the code came out the same for all rows, or early stopping undid what the penalties were at.
+            If the result explains hardly more than the mean of the training rows, or mainly a few outliers; if the mean
+            activation is far from the sparsity target; or if early stopping selected an iterate from before the
+            penalties took effect. The text gives the cause as far as it is known, and what to change.
         """
         going_on = self.warm_start and hasattr(self, "coefs_")
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
@@ -198,16 +196,19 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
             architecture = self._make_architecture(X, weights, mean, threads)
-        penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
-        for penalty in penalties:
-            penalty.check_code(architecture.code)
-        problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
+            penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
+            for penalty in penalties:
+                penalty.check_code(architecture.code)
+            draws = self._draws(X, corruption_rng)
+            problem = make_problem(architecture, penalties, X, draws, weights, mean, threads)
 
         start = self._previous_parameters(architecture) if going_on else None
         rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
         attributes = partial(fitted_attributes, architecture, mean, X.dtype)
-        trained = self._best_run(problem, held_out, rngs, task, attributes, start, threads.n_threads)
-        self._check_result(trained)
+        precision = np.finfo(problem.X.dtype).eps
+        search = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
+        trained = self._best_run(problem, search, held_out, rngs, task, attributes, start, threads.n_threads)
+        self._check_result(trained, problem, search, lambda index: index if rows is None else rows[index])
         return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
 
     def _split(self, X, weights, seed):
@@ -217,7 +218,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         if self.early_stopping:
             is_held_out = draw_held_out(len(trained_on), self.validation_fraction, seed)
             trained_on, others = trained_on[~is_held_out], trained_on[is_held_out]
-            held_out = HeldOut(X[others], weights[others], self.n_iter_no_change)
+            held_out = HeldOut(X[others], weights[others])
             loss.check_targets(held_out.X)
         if len(trained_on) == len(weights):
             trained_on = None
@@ -226,13 +227,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         loss.check_targets(X)
         return X, weights, held_out, trained_on
 
-    def _best_run(self, problem, held_out, rngs, task, attributes, start, n_parts):
+    def _best_run(self, problem, search, held_out, rngs, task, attributes, start, n_parts):
         """Return the best of the runs, one a generator, as Trained."""
         n_jobs = min(len(rngs), effective_n_jobs(self.n_jobs))
         settings = {
             "problem": problem,
             "solver": choose_solver(self.solver, problem, self._search_options()),
-            "search": LBFGS(self.max_iter, self.max_fun, self.tol, self.maxcor, np.finfo(problem.X.dtype).eps),
+            "search": search,
             "thread_options": {"n_parts": n_parts, "at_most": max(1, n_parts // n_jobs)},
             "cancellation": Cancellation(),
             "held_out": held_out,
@@ -315,12 +316,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             )
         return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
-    def _check_result(self, trained):
-        """Raise for a result that is none, and warn of one that is not good."""
-        result = trained.result
+    def _check_result(self, trained, problem, search, row_numbers):
+        """Raise if the result is unusable; warn if it is poor."""
         if not trained.is_finite:
             raise ValueError(
-                f"The solver ended on values that are not finite (objective {result.fun}). "
+                f"The solver ended on values that are not finite (objective {trained.result.fun}). "
                 "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
             )
         if not np.isfinite(trained.figure_of_merit):
@@ -329,35 +329,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
                 f"{trained.figure_of_merit} at every iteration: some are far outside what was trained on. Look for "
                 "outliers, scale X, or set early_stopping=False."
             )
-        if result.status in _ADVICE:
-            warnings.warn(
-                f"{type(self).__name__} stopped before it converged: {result.status.value} (n_iter={result.n_iter}, "
-                f"n_evaluations={result.n_evaluations}). The gradient's largest entry is {result.gradient_norm:.2g}, "
-                f"with tol={self.tol:g}. {_ADVICE[result.status]}",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        if trained.outvoted:
-            self._warn_of_outvoted_penalties(trained)
-        if trained.trivial:
-            self._warn_of_trivial_code(trained.scale)
-
-    def _warn_of_outvoted_penalties(self, trained):
-        warnings.warn(
-            f"early_stopping=True kept iteration {trained.kept} of {trained.result.n_iter}, where the penalties had "
-            f"not taken effect (the objective there is {trained.outcome.loss:.4g}, at the end "
-            f"{trained.outcome.loss_curve[-1]:.4g}): they give up reconstruction, on the rows trained on too, and the "
-            "loss of held-out rows cannot tell that from overfitting. Set early_stopping=False, or weaker penalties.",
-            UserWarning,
-            stacklevel=6,
+        own = [f"{name}={getattr(self, name):g}" for name in ("alpha", *self._own_penalty_parameters)]
+        further = [f"{penalty!r} among the penalties" for penalty in self.penalties]
+        warning = complaint(
+            trained,
+            problem,
+            search,
+            name=type(self).__name__,
+            penalty_names=own + further,
+            row_numbers=row_numbers,
         )
-
-    def _warn_of_trivial_code(self, scale):
-        warnings.warn(
-            f"{type(self).__name__} found a code that is the same for all rows, and says nothing of them. Either the "
-            f"penalties outweigh the reconstruction of data on this scale (the standard deviation of X is "
-            f"{scale:.2g}): scale X with StandardScaler, or lower alpha={self.alpha:g} and the other penalties. Or "
-            "the units are saturated or dead: try StandardScaler, another activation or another random_state.",
-            UserWarning,
-            stacklevel=6,
-        )
+        if warning is not None:
+            category, text = warning
+            warnings.warn(text, category, stacklevel=5)

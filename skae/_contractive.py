@@ -80,8 +80,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
         init: str = "glorot",
         n_init: int = 1,
         n_jobs: int | None = None,
-        max_iter: int = 200,
-        tol: float = 1e-5,
+        max_iter: int = 1000,
+        tol: float = 1e-3,
         max_fun: int = 15000,
         maxcor: int = 10,
         early_stopping: bool = False,
@@ -117,6 +117,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
             verbose=verbose,
         )
         self.contraction_weight = contraction_weight
+
+    _own_penalty_parameters = ("contraction_weight",)
 
     def _own_penalties(self):
         return (Contraction(self.contraction_weight),)

@@ -43,8 +43,8 @@ solver : {{"auto", "svd", "varpro", "lbfgs"}}, default={solver}
     "svd" is the closed form of the linear autoencoder. "varpro" searches with L-BFGS over all layers but a linear,
     untied last one under squared error, which variable projection eliminates: far fewer and cheaper iterations.
     "lbfgs" searches over all parameters; on some 1600 rows or more it starts with short searches on quarters of the
-    rows, in random order, which count neither as iterations nor for `max_fun`. "auto" takes the first of these that
-    applies to the other parameters.
+    rows, in random order, which take at most a quarter of `max_iter` and of `max_fun`. "auto" takes the first of these
+    that applies to the other parameters.
 
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
@@ -58,30 +58,32 @@ n_jobs : int or None, default={n_jobs}
     `joblib.parallel_config` says otherwise.
 
 max_iter : int, default={max_iter}
-    Cap on the solver's iterations.
+    Cap on the solver's iterations, those on parts of the rows included. A `ConvergenceWarning` says when it is hit.
 
 tol : float, default={tol}
-    The solver has converged when no entry of the gradient is larger, of the objective relative to what a perfect
-    reconstruction gains over the mean (to a fifth of that for "varpro"), in the solver's own variables.
+    The solver has converged when the objective fell by less than `tol` in the last `n_iter_no_change` iterations, in
+    units of what a perfect reconstruction gains over the mean. 1e-2 is a loose setting, good enough for many a
+    search over other parameters; 1e-4 is nearly the end. With 0 the solver goes on until the objective no longer falls
+    or a cap is hit.
+
+n_iter_no_change : int, default={n_iter_no_change}
+    Number of iterations over which the objective, and with `early_stopping` the lowest validation loss so far, must
+    fall by `tol`.
 
 max_fun : int, default={max_fun}
-    Cap on the solver's evaluations of the objective.
+    Cap on the solver's evaluations of the objective. One on a part of the rows counts by its share of them.
 
 maxcor : int, default={maxcor}
     Number of corrections that L-BFGS keeps.
 
 early_stopping : bool, default={early_stopping}
     Whether to hold out rows, to follow their mean reconstruction loss (of the rows as they are, without penalties)
-    after every iteration, to stop when it no longer falls, and to return the iterate where it was lowest. The rows
-    are drawn at random; those trained on are copied. Made against overfitting: strong penalties, which give up
-    reconstruction, look like it, and a warning says so.
+    after every iteration over all others, to stop when it falls by too little (see `tol`), and to return the iterate
+    where it was lowest. The rows are drawn at random; those trained on are copied. Intended against overfitting.
+    Strong penalties also raise the held-out loss and can be mistaken for it; a warning says so.
 
 validation_fraction : float in (0, 1), default={validation_fraction}
     Share of the rows to hold out, rounded up. Of use with `early_stopping` only.
-
-n_iter_no_change : int, default={n_iter_no_change}
-    Number of iterations in which the validation loss must fall by more than `tol`, relative to what a perfect
-    reconstruction gains over the mean. Of use with `early_stopping` only.
 
 warm_start : bool, default={warm_start}
     Whether to go on from the parameters of the previous fit, however it ended, which needs the same architecture:
@@ -92,8 +94,9 @@ random_state : int, RandomState instance or None, default={random_state}
     generator.
 
 verbose : int or bool, default={verbose}
-    Whether to print a table: iteration, objective, the terms it is the sum of, largest entry of the gradient,
-    validation loss, seconds. 1 prints every tenth iteration, and the first and the last one; 2 prints all.
+    Whether to print a table: iteration, rows that it is over, objective, the terms it is the sum of, fall of the
+    objective in the last `n_iter_no_change` iterations in the units of `tol`, validation loss, seconds. 1 prints every
+    tenth iteration, and the first and the last one; 2 prints all.
 """
 
 _ATTRIBUTES = """
@@ -117,19 +120,19 @@ loss_ : float
     The objective of the result.
 
 loss_curve_ : list of float
-    The objective after each iteration.
+    The objective after each iteration over all rows.
 
 validation_loss_curve_ : list of float or None
-    The mean reconstruction loss of the held-out rows after each iteration. None without `early_stopping`.
+    The mean reconstruction loss of the held-out rows after each of these. None without `early_stopping`.
 
 best_validation_loss_ : float or None
     The lowest of these, that of the result. None without `early_stopping`.
 
 n_iter_ : int
-    Number of iterations; 1 for the closed form.
+    Number of iterations over all rows; 1 for the closed form.
 
 n_evaluations_ : int
-    Number of evaluations of the objective over all rows.
+    Number of evaluations of the objective, those on parts of the rows counted by their share of them, rounded up.
 
 solver_ : str
     The solver that was used.

@@ -80,8 +80,8 @@ class SparseAutoencoder(BaseAutoencoder):
         init: str = "glorot",
         n_init: int = 1,
         n_jobs: int | None = None,
-        max_iter: int = 200,
-        tol: float = 1e-5,
+        max_iter: int = 1000,
+        tol: float = 1e-3,
         max_fun: int = 15000,
         maxcor: int = 10,
         early_stopping: bool = False,
@@ -118,6 +118,8 @@ class SparseAutoencoder(BaseAutoencoder):
         )
         self.sparsity_target = sparsity_target
         self.sparsity_weight = sparsity_weight
+
+    _own_penalty_parameters = ("sparsity_weight",)
 
     def _own_penalties(self):
         return (KLSparsity(self.sparsity_weight, self.sparsity_target),)

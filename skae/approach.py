@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from skae.preconditioning import whitened
+from skae.solvers import Status
 
 # The parts, and the iterations on each. Settled on MNIST: cross-entropy, tied and deep, and tied squared error. Shorter
 # searches on smaller parts cost almost as much, because an iteration of L-BFGS has costs that no row bears.
@@ -22,15 +23,16 @@ _MIN_ROWS = 400
 _PART_ENTRIES = 2**21
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
-# The cost of the approach, as a share of that of the search over all rows.
-_MAX_COST = 0.25
+# Iterations and evaluations on parts, as a share of max_iter and max_fun.
+_MAX_SHARE = 0.25
 
 
 def subset(problem, rows):
     """Return the problem on some rows, an array of indices."""
     draws = [draw[rows] for draw in problem.draws]
     X = problem.X[rows] if problem.is_corrupted else draws[0]
-    return replace(problem, X=X, draws=draws, weights=problem.weights[rows])
+    values = {name: getattr(problem, name)[rows] for name in ("weights", "row_gains", "row_least", "row_omitted")}
+    return replace(problem, X=X, draws=draws, **values)
 
 
 def sample(problem, rows):
@@ -39,21 +41,24 @@ def sample(problem, rows):
     return subset(problem, np.sort(rows[:size]))
 
 
-def approach(problem, variables, theta, make_objective, search, *, offset, threads, rng, n_parts=_N_PARTS):
-    """Return whitened variables and a theta from which to search over all rows.
+def approach(search, history, problem, variables, theta, make_phase, *, offset, threads, rng):
+    """Search on parts of the rows, one after the other.
 
     Parameters
     ----------
+    search : LBFGS
+        The search over all rows that is to follow.
+
+    history : History
+        Shown every iterate.
+
     problem : Problem
 
     variables : CentredVariables
 
     theta : ndarray of shape (n_parameters,)
 
-    make_objective : callable(problem, variables)
-
-    search : LBFGS
-        The search that is to follow.
+    make_phase : callable(problem, variables) -> Phase
 
     offset : ndarray of shape (n_features,)
         The first layer's.
@@ -62,18 +67,30 @@ def approach(problem, variables, theta, make_objective, search, *, offset, threa
 
     rng : numpy.random.Generator
 
-    n_parts : int
-        The parts to search, unless the rows are few or max_iter is small; 0 only whitens.
+    Returns
+    -------
+    variables : CentredVariables
+        Those of the last search.
+
+    theta : ndarray of shape (n_parameters,)
+        The result.
+
+    stopped : bool
+        Whether a watcher asked to stop.
     """
     n_rows = problem.X.shape[0]
     size = min(-(-n_rows // _N_PARTS), _PART_ENTRIES // max(problem.architecture.widths) + 1)
-    if size < _MIN_ROWS:
-        return whitened(problem, variables, theta, offset, threads)
-    n_affordable = int(_MAX_COST * search.max_iter * n_rows / (size * _N_ITERATIONS))
-    short = replace(search, max_iter=_N_ITERATIONS)
+    n_parts = min(_N_PARTS, int(_MAX_SHARE * search.max_iter / _N_ITERATIONS)) if size >= _MIN_ROWS else 0
     order = rng.permutation(n_rows)
-    for index in range(min(n_parts, n_affordable)):
+    for index in range(n_parts):
         rows = order[index * size : (index + 1) * size]
+        max_fun = int((_MAX_SHARE * search.max_fun * n_rows - history.n_rows_evaluated) / len(rows))
+        if max_fun < 1:
+            break
         variables, theta = whitened(sample(problem, rows), variables, theta, offset, threads)
-        theta = short.minimize(make_objective(subset(problem, np.sort(rows)), variables), theta).x
-    return whitened(sample(problem, order), variables, theta, offset, threads)
+        phase = make_phase(subset(problem, np.sort(rows)), variables)
+        result = history.minimize(replace(search, max_iter=_N_ITERATIONS, max_fun=max_fun), phase, theta)
+        theta = result.x
+        if result.status is Status.CALLBACK:
+            return variables, theta, True
+    return variables, theta, False

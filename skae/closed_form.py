@@ -65,6 +65,7 @@ def solve(problem, threads):
             x=np.concatenate([W.ravel(), V.ravel()]),
             fun=float(terms.sum()),
             gradient_norm=0.0,
+            fall=0.0,
             n_iter=1,
             n_evaluations=1,
             status=Status.CONVERGED,

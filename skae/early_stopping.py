@@ -5,44 +5,23 @@ from math import ceil
 
 import numpy as np
 
-from skae.moments import block_sum
-from skae.network import output
-from skae.rows import dense_rows, less
-
 # The share of what there is to gain over the mean that matters.
 _GIVEN_UP = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Rows that are not trained on, and how long to wait for their loss to fall.
+    """Rows that are not trained on.
 
     Parameters
     ----------
     X : {ndarray, CSR} of shape (n_samples, n_features)
 
     weights : ndarray of shape (n_samples,)
-
-    patience : int
-        Iterations without progress after which a search stops.
     """
 
     X: object
     weights: np.ndarray
-    patience: int
-
-    def loss(self, architecture, threads, parameters):
-        """Return the weighted mean reconstruction loss of the rows as they are, without penalties."""
-        dtype = self.X.dtype
-        weights, intercepts = ([part.astype(dtype) for part in parts] for parts in parameters[:2])
-        layers, offset = architecture.layers(weights, intercepts), parameters.offset.astype(dtype)
-
-        def part(rows):
-            raw = output(layers, less(self.X[rows], offset))
-            losses = architecture.loss.loss_gradient(dense_rows(self.X, rows), raw, np.empty_like(raw))
-            return self.weights[rows] @ losses
-
-        return float(block_sum(part, self.X, threads) / self.weights.sum())
 
 
 def draw_held_out(n_samples, fraction, seed):
@@ -60,18 +39,18 @@ def draw_held_out(n_samples, fraction, seed):
 
 
 class Patience:
-    """The watcher that keeps the best iterate, and stops when there has been no progress for a while.
+    """The watcher that keeps the best iterate, and stops when the lowest validation loss falls by too little.
 
     Parameters
     ----------
-    patience : int
-        Iterations to wait.
+    n_iter_no_change : int
+        Iterations over which the fall is measured.
 
     threshold : float
-        Progress is a validation loss that has fallen by more than this since the last progress.
+        Fall below which to stop.
 
     reference : float
-        What a perfect reconstruction gains over the mean.
+        Gain of a perfect reconstruction over the mean.
 
     Attributes
     ----------
@@ -79,26 +58,28 @@ class Patience:
         The one of the lowest validation loss, and the last one.
     """
 
-    def __init__(self, patience, threshold, reference):
-        self._patience, self._threshold, self._reference = patience, threshold, reference
-        self._lowest = self._mark = np.inf
-        self._n_waited = 0
+    def __init__(self, n_iter_no_change, threshold, reference):
+        self._n_iter_no_change, self._threshold, self._reference = n_iter_no_change, threshold, reference
+        self._lowest = []
         self.best = self.latest = None
 
     def consider(self, iterate):
         """Take an iterate for the best, or not."""
-        loss = iterate.validation_loss
-        if self.best is None or loss < self._lowest:
+        lowest = self._lowest[-1] if self._lowest else np.inf
+        if self.best is None or iterate.validation_loss < lowest:
             self.best = iterate
-            self._lowest = np.inf if np.isnan(loss) else loss
-        if loss < self._mark - self._threshold:
-            self._mark, self._n_waited = loss, 0
+        self._lowest.append(np.fmin(iterate.validation_loss, lowest))
         self.latest = iterate
 
     def __call__(self, iterate):
-        self._n_waited += 1
+        if not iterate.is_whole:
+            return False
         self.consider(iterate)
-        return self._n_waited >= self._patience
+        if len(self._lowest) <= self._n_iter_no_change:
+            return False
+        before, now = self._lowest[-self._n_iter_no_change - 1], self._lowest[-1]
+        # Not even a finite one yet: there has been no fall either.
+        return now == before or before - now < self._threshold
 
     @property
     def outvotes_penalties(self):

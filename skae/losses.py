@@ -5,11 +5,11 @@ output by a link, and take minus the logarithm.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import kl_div, rel_entr
+from scipy.special import entr, kl_div, rel_entr, xlogy
 
 from skae.activations import ACTIVATIONS, SMALLEST, Activation
 
@@ -73,6 +73,23 @@ class Loss(ABC):
     def divergence(self, target, mean):
         """Return l(x, mean) - l(x, x) entry by entry: how far a constant reconstruction is from a perfect one."""
 
+    def least(self, target):
+        """Return the losses of perfect reconstructions, l(x, x), (n_rows,)."""
+        return np.zeros(len(target))
+
+    def about(self, origin):
+        """Return this loss as a function of differences from an origin, and that origin.
+
+        Values far from zero that differ by little would cost `loss_gradient` its digits. That of the loss returned
+        takes targets less the origin, (n_features,), and raw outputs less the raw output of the origin. An origin of
+        zeros leaves them as they are, and so does a loss that has no such form.
+        """
+        return self, np.zeros_like(origin)
+
+    def omitted(self, target):
+        """Return the terms of the rows' losses, (n_rows,), that `loss_gradient` leaves out: of the targets alone."""
+        return np.zeros(len(target))
+
     def check_targets(self, X):  # noqa: B027 - most losses take any finite input
         """Raise ValueError if X holds values that the loss is not defined for."""
 
@@ -111,6 +128,9 @@ class SquaredError(Loss):
     def divergence(self, target, mean):
         return 0.5 * (target - mean) ** 2
 
+    def about(self, origin):
+        return (self, origin) if self.least_squares else super().about(origin)
+
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
@@ -142,6 +162,10 @@ class CrossEntropy(Loss):
         target, mean = np.clip(target, 0, 1), np.clip(mean, 0, 1)
         return rel_entr(target, mean) + rel_entr(1 - target, 1 - mean)
 
+    def least(self, target):
+        target = np.clip(target, 0, 1)
+        return (entr(target) + entr(1 - target)).sum(axis=1)
+
     def check_targets(self, X):
         low, high = X.min(), X.max()
         if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
@@ -172,6 +196,12 @@ class Poisson(Loss):
     def divergence(self, target, mean):
         return kl_div(target, mean)
 
+    def least(self, target):
+        return (target - xlogy(target, target)).sum(axis=1)
+
+    def about(self, origin):
+        return (_PoissonAbout(origin=origin), origin) if origin.any() else (self, origin)
+
     def check_targets(self, X):
         low = X.min()
         if low < 0:
@@ -179,6 +209,33 @@ class Poisson(Loss):
                 f"Negative values in data: loss='poisson' needs values of at least 0, but X has {low:.6g}. "
                 "Choose loss='squared_error' for data that is not counts."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _PoissonAbout(Poisson):
+    """The Poisson loss less that of a constant rate mu: mu (exp(d) - 1 - d) - (x - mu) d at the raw output log(mu) + d.
+
+    Its gradient is mu (exp(d) - 1) - (x - mu).
+    """
+
+    origin: np.ndarray = field(kw_only=True)
+
+    @property
+    def _rate(self):
+        return np.maximum(self.origin, SMALLEST)
+
+    def loss_gradient(self, target, raw, gradient_out):
+        rate = self._rate.astype(raw.dtype)
+        np.expm1(raw, out=gradient_out)
+        losses = gradient_out @ rate
+        losses -= raw @ rate
+        losses -= np.einsum("ij,ij->i", raw, target)
+        gradient_out *= rate
+        gradient_out -= target
+        return losses
+
+    def omitted(self, target):
+        return self._rate.sum() - target @ np.log(self._rate)
 
 
 LOSSES = {"squared_error": SquaredError, "cross_entropy": CrossEntropy, "poisson": Poisson}

@@ -13,8 +13,7 @@ _BLOCK_ENTRIES = 2**19
 
 def block_sum(part, X, threads, axis=0):
     """Add up, in float64, what `part`, a function of a slice of X along an axis, gives for all of them."""
-    length = X.shape[axis]
-    blocks = list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(X.shape))))
+    blocks = _blocks(X, X.shape[axis])
     n_threads = min(threads.n_threads, len(blocks))
 
     def add(deal):
@@ -28,19 +27,25 @@ def block_sum(part, X, threads, axis=0):
     return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
 
 
+def _blocks(X, length):
+    return list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(X.shape))))
+
+
 def column_means(draws, weights, threads):
     """Return the weighted means, (n_features,), of the rows of all draws together."""
     total = sum(block_sum(lambda rows, X=X: weights[rows] @ X[rows].astype(np.float64), X, threads) for X in draws)
     return total / (weights.sum() * len(draws))
 
 
-def mean_over_rows(entries, X, weights, threads):
-    """Return the weighted mean over rows of the sum of `entries`, a function of a block, over features."""
+def row_values(values, X, threads):
+    """Return what `values`, a function of a dense float64 block, gives: some numbers a row, (n_numbers, n_samples)."""
 
     def part(rows):
-        return weights[rows] @ entries(dense_rows(X, rows).astype(np.float64)).sum(axis=1)
+        # An overflow is infinite, which the caller looks at.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array(values(dense_rows(X, rows).astype(np.float64)))
 
-    return float(block_sum(part, X, threads) / weights.sum())
+    return np.concatenate(list(threads.map(part, _blocks(X, X.shape[0]))), axis=1)
 
 
 def _covariance(X, weights, mean, threads):

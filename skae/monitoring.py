@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Condition
+from typing import NamedTuple
 
 from skae.parameters import Parameters
 
@@ -45,100 +47,179 @@ class Outcome:
     solver: str
 
 
+class Phase(NamedTuple):
+    """A part of a search: an objective over all rows or some of them.
+
+    Attributes
+    ----------
+    objective : callable(theta) -> (value, gradient)
+        With `terms`, the mean reconstruction loss and each penalty at the latest call.
+
+    parameters_at : callable(theta) -> Parameters
+
+    n_rows : int
+
+    is_whole : bool
+        Whether these are all rows.
+    """
+
+    objective: Callable
+    parameters_at: Callable
+    n_rows: int
+    is_whole: bool
+
+
 class Iterate:
-    """Where a search stands after an iteration. What costs something is worked out when it is asked for.
+    """A search after an iteration. Costly properties are worked out when they are asked for.
 
     Parameters
     ----------
-    trace : Trace
+    history : History
+
+    phase : Phase
 
     number : int
         The iteration, from 1; 0 is the start.
 
     theta : ndarray of shape (n_parameters,)
 
-    objective : float
-
     terms : ndarray of shape (1 + n_penalties,)
-        What the objective is the sum of: the mean reconstruction loss, and each penalty.
+        The mean reconstruction loss and each penalty, over the phase's rows.
 
-    gradient_norm : float
+    fall : float
         As in SolverResult.
 
     n_evaluations : int
-        So far.
+        So far, in units of one over all rows, rounded up.
     """
 
-    def __init__(self, trace, number, theta, objective, terms, gradient_norm, n_evaluations):
-        self._trace = trace
+    def __init__(self, history, phase, number, theta, terms, fall, n_evaluations):
+        self._history, self._phase = history, phase
         self.number = number
         self.theta = theta
-        self.objective = objective
         self.terms = terms
-        self.gradient_norm = gradient_norm
+        self.fall = fall
         self.n_evaluations = n_evaluations
+
+    @property
+    def objective(self):
+        """The objective over the phase's rows."""
+        return float(self.terms.sum())
+
+    @property
+    def n_rows(self):
+        return self._phase.n_rows
+
+    @property
+    def is_whole(self):
+        return self._phase.is_whole
 
     @cached_property
     def parameters(self):
-        return self._trace.parameters_at(self.theta)
+        return self._phase.parameters_at(self.theta)
 
     @cached_property
     def validation_loss(self):
-        """The loss of the held-out rows, or None if there are none."""
-        return None if self._trace.loss_of is None else self._trace.loss_of(self.parameters)
+        """The loss of the held-out rows; None if there are none, or the phase is over a part of the rows."""
+        loss_of = self._history.loss_of
+        return None if loss_of is None or not self.is_whole else loss_of(self.parameters)
 
     def outcome(self):
-        """Return the Outcome of a fit that has come so far, and has this iterate for its result."""
-        trace = self._trace
+        """Return the Outcome of a fit that ends with this iterate."""
+        history = self._history
+        loss = self.objective if self.is_whole else history.objective_of(self.parameters)
         return Outcome(
             parameters=self.parameters,
-            loss=self.objective,
-            loss_curve=list(trace.loss_curve),
-            validation_loss_curve=list(trace.validation_loss_curve),
+            loss=loss,
+            loss_curve=list(history.loss_curve) or [loss],
+            validation_loss_curve=list(history.validation_loss_curve),
             best_validation_loss=self.validation_loss,
             n_evaluations=self.n_evaluations,
-            solver=trace.solver,
+            solver=history.solver,
         )
 
 
-class Trace:
-    """A solver's callback: keeps the curves, shows every iterate to the watchers, and stops when one of them says so.
+class History:
+    """The record of a search, through all its phases: it keeps the curves and shows every iterate to the watchers.
 
     Parameters
     ----------
     solver : str
         Its name.
 
-    parameters_at : callable(theta) -> Parameters
-
-    loss_of : callable(Parameters) -> float or None
-        The loss of the held-out rows, if there are any.
+    n_rows : int
+        All rows to train on.
 
     watchers : list of callable(Iterate) -> bool
         True is a request to stop. All of them see an iterate before the search does.
 
+    objective_of : callable(Parameters) -> float, default=None
+        The objective over all rows, if a phase is over a part of them.
+
+    loss_of : callable(Parameters) -> float, default=None
+        The loss of the held-out rows, if there are any.
+
     Attributes
     ----------
+    n_iterations : int
+        Of all phases.
+
+    n_rows_evaluated : int
+        Sum, over all evaluations, of their rows.
+
     loss_curve, validation_loss_curve : list of float
-        After each iteration; the second one stays empty if no rows are held out.
+        After each iteration over all rows; the second one stays empty if no rows are held out.
+
+    latest : Iterate
     """
 
-    def __init__(self, solver, parameters_at, loss_of, watchers):
+    def __init__(self, solver, n_rows, watchers, objective_of=None, loss_of=None):
         self.solver = solver
-        self.parameters_at = parameters_at
+        self.n_rows = n_rows
+        self.objective_of = objective_of
         self.loss_of = loss_of
         self._watchers = list(watchers)
+        self.n_iterations = self.n_rows_evaluated = 0
         self.loss_curve, self.validation_loss_curve = [], []
+        self.latest = None
 
-    def add(self, *details):
-        """Note an iterate, given by what it is made of; StopIteration is a watcher's request."""
-        iterate = Iterate(self, len(self.loss_curve) + 1, *details)
-        self.loss_curve.append(iterate.objective)
-        if iterate.validation_loss is not None:
-            self.validation_loss_curve.append(iterate.validation_loss)
+    def minimize(self, search, phase, theta):
+        """Return the SolverResult of a search for the minimum of a phase's objective, and record its iterates."""
+        before = self.n_rows_evaluated
+
+        def callback(theta, value, fall, n_evaluations):
+            self.n_rows_evaluated = before + phase.n_rows * n_evaluations
+            self.add(phase, theta, phase.objective.terms, fall)
+
+        result = search.minimize(phase.objective, theta, callback)
+        self.n_rows_evaluated = before + phase.n_rows * result.n_evaluations
+        return result
+
+    @property
+    def n_evaluations(self):
+        """Evaluations so far, in units of one over all rows, rounded up."""
+        return -(-self.n_rows_evaluated // self.n_rows)
+
+    def add(self, phase, theta, terms, fall):
+        """Record an iteration and show it to the watchers; StopIteration is a watcher's request."""
+        self.n_iterations += 1
+        iterate = self.iterate(phase, theta, terms, fall)
+        self.record(iterate)
         requests = [watch(iterate) for watch in self._watchers]
         if any(requests):
             raise StopIteration
+
+    def record(self, iterate):
+        """Make an iterate the latest one, and continue the curves by it."""
+        self.latest = iterate
+        if iterate.is_whole:
+            self.loss_curve.append(iterate.objective)
+        if iterate.validation_loss is not None:
+            self.validation_loss_curve.append(iterate.validation_loss)
+
+    def iterate(self, phase, theta, terms, fall):
+        """Return an Iterate that goes by the latest number of iterations and evaluations."""
+        return Iterate(self, phase, self.n_iterations, theta, terms, fall, self.n_evaluations)
 
     def let_go(self):
         """Forget the watchers, which may keep iterates, and through them what the iterates need."""
@@ -198,7 +279,7 @@ class Log:
 
     def __init__(self, name, terms, every_iteration):
         self._name = name
-        self._columns = ["objective", *_numbered(terms), "gradient", "validation"]
+        self._columns = ["rows", "objective", *_numbered(terms), "fall", "validation"]
         self._every = 1 if every_iteration else _LOG_BLOCK
         self._latest = self._printed = None
 
@@ -218,8 +299,8 @@ class Log:
 
     def _print_latest(self):
         iterate = self._printed = self._latest
-        values = [iterate.objective, *iterate.terms, iterate.gradient_norm]
-        cells = [f"{value:.5g}" for value in values]
+        values = [iterate.objective, *iterate.terms, iterate.fall]
+        cells = [str(iterate.n_rows), *(f"{value:.5g}" for value in values)]
         cells.append("-" if iterate.validation_loss is None else f"{iterate.validation_loss:.5g}")
         self._print(iterate.number, cells, f"{time.perf_counter() - self._start:.2f}")
 

@@ -78,6 +78,10 @@ class Architecture:
         hidden = [self.hidden] * (self.depth - 1)
         return [*hidden, self.code, *hidden, ACTIVATIONS["identity"]]
 
+    def layers_at(self, parameters, dtype):
+        """Return all layers at given Parameters, cast to the dtype of the products."""
+        return self.layers(*([part.astype(dtype) for part in parts] for parts in parameters[:2]))
+
     def layers(self, weights, intercepts):
         """Return the first layers, as many as there are parameters."""
         return [Layer(*parts) for parts in zip(weights, intercepts, self.activations, strict=False)]

@@ -1,55 +1,20 @@
 """The objective of a fit and its gradient, in one pass over blocks of rows."""
 
-from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-from skae.network import Architecture, backward, block_rows, forward
+from skae.network import backward, block_rows, forward
 from skae.parameters import Layout
-from skae.rows import Centred, Dense, dense_rows
+from skae.rows import Centred, Dense
 from skae.threads import RowThreads
+from skae.variables import search_variables, theta_of
 
 # Threads beyond these would cost more memory, a gradient each, than they save time.
 _MAX_WORKERS = 8
 
 # Layer outputs, over all rows, that are worth a thread of their own.
 _ENTRIES_A_WORKER = 2**15
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be minimised.
-
-    Attributes
-    ----------
-    architecture : Architecture
-
-    penalties : tuple of Penalty
-
-    X : {ndarray, CSR} of shape (n_samples, n_features)
-        The targets.
-
-    draws : list of {ndarray, CSR} of shape (n_samples, n_features)
-        The inputs: [X], or corruptions of it.
-
-    weights : ndarray of shape (n_samples,)
-        Positive, in float64.
-
-    mean : ndarray of shape (n_features,)
-        Weighted means of X.
-    """
-
-    architecture: Architecture
-    penalties: tuple
-    X: object
-    draws: list
-    weights: np.ndarray
-    mean: np.ndarray
-
-    @property
-    def is_corrupted(self):
-        return self.draws[0] is not self.X
 
 
 class Worker:
@@ -75,8 +40,10 @@ class Worker:
 class Objective:
     """J(theta) = sum_i w_i l(x_i, x^_i) + penalties, where the w_i sum to one.
 
-    Calling it gives value and gradient in float64; the products run in the dtype of X. It knows nothing of the
-    solver and nothing of the estimator, and leaves all its inputs as they are.
+    Calling it gives J less the loss of perfect reconstructions, and the gradient, in float64; the products run in the
+    dtype of X. That constant may be far larger than what there is to gain, and would cost the value its digits.
+    It knows nothing of the solver and nothing of
+    the estimator, and leaves all its inputs as they are.
 
     Parameters
     ----------
@@ -88,9 +55,6 @@ class Objective:
     offset : ndarray of shape (n_features,)
         Subtracted from the inputs; the first layer's intercept is the one about it.
 
-    reference : float
-        The unit of the objective, for a solver's tolerances.
-
     threads : RowThreads, default=RowThreads(1)
         What the blocks are shared out to.
 
@@ -100,7 +64,10 @@ class Objective:
     Attributes
     ----------
     terms : ndarray of shape (1 + n_penalties,)
-        What the value of the latest call is the sum of: the mean reconstruction loss, and each penalty.
+        The mean reconstruction loss and each penalty at the latest call, whose sum is J itself.
+
+    reference : float
+        The unit of the value, for a solver's tolerances.
     """
 
     # How many layers theta has, from the first on; None: all of them.
@@ -112,11 +79,10 @@ class Objective:
         variables,
         *,
         offset,
-        reference,
         threads=RowThreads(1),  # noqa: B008 - immutable
         block_size=None,
     ):
-        self.reference = reference
+        self.reference = problem.reference
         self._problem = problem
         self._architecture = problem.architecture
         self._on_weights, self._on_mean_code, self._on_rows = (
@@ -127,6 +93,10 @@ class Objective:
         self._dtype = problem.X.dtype
         self._offset = offset.astype(self._dtype)
         self._inputs = [Centred(draw, self._offset) for draw in problem.draws]
+        self._targets = Centred(problem.X, problem.origin.astype(self._dtype))
+        # Then the inputs' centred rows are the targets' too.
+        self._is_clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
+        self._omitted, self._least = map(problem.mean_over_rows, (problem.row_omitted, problem.row_least))
         self._shares = problem.weights / (problem.weights.sum() * len(problem.draws))
         self._column = self._shares.astype(self._dtype)[:, None]
 
@@ -184,7 +154,8 @@ class Objective:
                     self._layout.distinct(weights), self._layout.distinct(weight_gradients)
                 )
             self._variables.pull_back(gradient)
-            value = float(self.terms.sum())
+            value = float(self.terms.sum() + (self._omitted - self._least))
+            self.terms[0] += self._omitted
         return value, gradient
 
     def _no_terms(self):
@@ -193,7 +164,10 @@ class Objective:
     def parameters(self, theta):
         """Return weights and intercepts of all layers, in float64, at theta."""
         self._set_parameters(theta)
-        return self._layout.views(self._parameters.copy())
+        weights, intercepts = self._layout.views(self._parameters.copy())
+        if self._layout.is_whole:
+            intercepts[-1] += self._problem.raw_origin
+        return weights, intercepts
 
     def _set_parameters(self, theta):
         self._theta[...] = theta
@@ -268,11 +242,14 @@ class Objective:
 
     def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
         """Write the gradient of the last output into `delta` and return the block's loss."""
-        shares = self._shares[rows]
-        target = dense_rows(self._problem.X, rows, worker.targets)
-        value = shares @ self._architecture.loss.loss_gradient(target, outputs[-1], delta)
+        target = self._target_block(worker, rows, inputs).dense(worker.targets)
+        value = self._shares[rows] @ self._problem.loss.loss_gradient(target, outputs[-1], delta)
         delta *= self._column[rows]
         return value
+
+    def _target_block(self, worker, rows, inputs):
+        """A block's targets less their origin, as a factor of products."""
+        return inputs if self._is_clean else self._targets.block(rows, worker.targets)
 
     def _direct(self, worker, rows, outputs, terms):
         """Add the values of the penalties on the encoder's outputs and return their gradients, one a layer or None."""
@@ -293,3 +270,12 @@ class Objective:
                 encoder, activations, shares, direct[:depth], worker.weight_gradients[:depth]
             )
         return direct
+
+
+def objective_terms(problem, parameters, threads):
+    """Return the mean reconstruction loss and each penalty of a problem at given Parameters, (1 + n_penalties,)."""
+    layout = Layout(problem.architecture)
+    variables, offset = search_variables(problem, layout, threads)
+    objective = Objective(problem, variables, offset=offset, threads=threads)
+    objective(theta_of(parameters, problem, layout, variables, offset))
+    return objective.terms

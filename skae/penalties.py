@@ -16,6 +16,9 @@ __all__ = ["PENALTIES", "Contraction", "KLSparsity", "L1Sparsity", "Penalty", "W
 # Mean activations are held this far inside (0, 1), in the KL penalty's value and gradient alike.
 _MEAN_MARGIN = 4 * np.finfo(np.float64).eps
 
+# A mean activation further from the sparsity target than by this factor misses it.
+_FAR = 2.0
+
 # Rows are taken in chunks, so that one temporary of a deep contraction has at most so many entries.
 _CHUNK_ENTRIES = 2**20
 
@@ -59,6 +62,9 @@ class Penalty(ABC):
     def linear_decays(self):
         """The weight decays, of the encoder and of the decoder, that the term is for a linear autoencoder, or None."""
         return None
+
+    def unmet(self, mean_code, activation):  # noqa: B027 - most penalties have no such aim
+        """Return, in words, how a mean code, (n_components,), misses the penalty's aim by far, or None."""
 
     def _shares(self, row_weights, like):
         """The factor of each row's gradient, in the dtype of the block."""
@@ -165,6 +171,13 @@ class KLSparsity(Penalty):
                 f"KL sparsity needs a code between fixed bounds, but the code's activation is {activation!r}. "
                 f"Choose code_activation from {bounded}, or use penalties=(L1Sparsity(...),)."
             )
+
+    def unmet(self, mean_code, activation):
+        low, high = activation.bounds
+        mean = float(np.mean((mean_code - low) / (high - low)))
+        if not self.weight or self.target / _FAR <= mean <= self.target * _FAR:
+            return None
+        return f"the mean activation is {mean:.2g}, the sparsity target {self.target:g}"
 
     def on_mean_code(self, mean, activation, gradient):
         low, high = activation.bounds

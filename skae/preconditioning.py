@@ -110,14 +110,14 @@ def whitened(problem, variables, theta, offset, threads):
 def _sides(problem, parameters):
     """The pair of Sides of each distinct weight, and each layer's mean input, (fan_in,)."""
     architecture, dtype = problem.architecture, problem.X.dtype
-    weights, intercepts = ([part.astype(dtype) for part in parts] for parts in parameters[:2])
-    layers = architecture.layers(weights, intercepts)
+    layers = architecture.layers_at(parameters, dtype)
     inputs = less(problem.draws[0], parameters.offset.astype(dtype))
     outputs = trace(layers, inputs)
     below = [None, *(A.copy() for A in outputs[:-1])]
     if problem.X.shape[1] <= _MAX_WIDTH:
         below[0] = dense_rows(problem.draws[0]) - parameters.offset.astype(dtype)
-    deltas = _gradients(layers, inputs, outputs, dense_rows(problem.X), architecture.loss)
+    targets = dense_rows(problem.X) - problem.origin.astype(dtype)
+    deltas = _gradients(layers, inputs, outputs, targets, problem.loss)
 
     shares = (problem.weights / problem.weights.sum()).astype(dtype)
     means = [None if A is None else shares @ A for A in below]

@@ -12,18 +12,13 @@ separate", SIAM Journal on Numerical Analysis 10, 1973.
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
-from skae.moments import mean_over_rows
 from skae.network import output
 from skae.objective import Objective, Worker
-from skae.rows import Centred, Dense
+from skae.rows import Dense
 
 # The value is the total variance less what is explained. Where it is less than this many roundings of the total, or
 # where the outputs of the layer below are nearly dependent, the residuals themselves are squared.
 _ROUNDINGS = 2.0**10
-
-# The decoder has the largest gradients of a joint search, and is at its optimum throughout: the others' are small long
-# before they are done. With 300 units on MNIST, a tolerance five times smaller takes the objective down by a fifth.
-_SHARE_OF_REFERENCE = 0.2
 
 
 def why_not_projectable(problem):
@@ -61,19 +56,12 @@ class ProjectedObjective(Objective):
 
     def __init__(self, problem, variables, **options):
         super().__init__(problem, variables, **options)
-        self.reference *= _SHARE_OF_REFERENCE
-        mean = problem.mean.astype(self._dtype)
-        self._targets = Centred(problem.X, mean if self._offset.any() else self._offset)
         self._mean_target = problem.mean - self._targets.offset
-        self._mean_input = (mean - self._offset)[None]
-        # Then the inputs' centred rows are the targets' too.
-        self._clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
+        self._mean_input = (problem.mean.astype(self._dtype) - self._offset)[None]
         self._decays = self._no_terms()
         for term, penalty in self._on_weights:
             self._decays[term] = penalty.linear_decays[1]
-        self._total = 0.5 * mean_over_rows(
-            lambda block: (block - problem.mean) ** 2, problem.X, problem.weights, self._threads
-        )
+        self._total = problem.mean_over_rows(problem.row_gains)
 
     @property
     def _n_swept_first(self):
@@ -108,9 +96,6 @@ class ProjectedObjective(Objective):
         if not self._from_residuals:
             terms[0] = self._total - explained - decays.sum()
         return terms + decays
-
-    def _target_block(self, worker, rows, inputs):
-        return inputs if self._clean else self._targets.block(rows, worker.targets)
 
     def _add_statistics(self, worker, draw, rows, inputs, outputs):
         super()._add_statistics(worker, draw, rows, inputs, outputs)

@@ -28,6 +28,10 @@ class Dense:
     def dtype(self):
         return self.entries.dtype
 
+    def dense(self, scratch):
+        """Return the rows as an ndarray, not to be written to: a view, or in the first rows of `scratch`."""
+        return self.entries
+
     def times(self, W, out):
         """Write entries W into `out`."""
         np.matmul(self.entries, W, out=out)
@@ -51,6 +55,11 @@ class OffsetSparse:
     @property
     def dtype(self):
         return self.rows.dtype
+
+    def dense(self, scratch):
+        block = self.rows.toarray(out=scratch[: self.rows.shape[0]])
+        block -= self.offset
+        return block
 
     def times(self, W, out):
         np.subtract(self.rows @ W, self.offset @ W, out=out)

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 class Status(Enum):
     """Why a solver stopped."""
 
-    CONVERGED = "the gradient is within the tolerance"
+    CONVERGED = "the objective fell by less than tol in the last n_iter_no_change iterations"
     PRECISION = "the objective no longer falls by more than its rounding"
     MAX_ITER = "it reached max_iter"
     MAX_FUN = "it reached max_fun"
@@ -19,9 +19,9 @@ class Status(Enum):
     CALLBACK = "a callback asked it to"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SolverResult:
-    """What a solver found.
+    """Result of one run of a solver.
 
     Attributes
     ----------
@@ -32,6 +32,10 @@ class SolverResult:
 
     gradient_norm : float
         Largest entry, in size, of the gradient at x of the objective divided by its reference.
+
+    fall : float
+        Fall of the objective in the last n_iter_no_change iterations, or in all of them if there were fewer, divided
+        by its reference.
 
     n_iter, n_evaluations : int
         At least 1.
@@ -45,6 +49,7 @@ class SolverResult:
     x: np.ndarray
     fun: float
     gradient_norm: float
+    fall: float
     n_iter: int
     n_evaluations: int
     status: Status
@@ -61,66 +66,82 @@ class LBFGS:
         Caps on iterations and evaluations.
 
     tol : float
-        Converged when no entry of the gradient of objective / reference is larger.
+        Converged when objective / reference fell by less than this in the last `n_iter_no_change` iterations, or when
+        the gradient is zero. The gradient's largest entry says little: it shrinks with the number of parameters, and
+        with every change of variables.
+
+    n_iter_no_change : int
+        Iterations over which the fall is measured.
 
     maxcor : int
         Corrections kept; about 2 maxcor + 5 doubles a parameter.
 
     precision : float
-        Relative rounding of the objective; it stops where an iteration gains less than 64 times as much.
+        Relative rounding of the objective. The search also stops when the objective fell by less than 64 times as much
+        in the last `n_iter_no_change` iterations; one iteration says little, as steps differ in length.
     """
 
     max_iter: int
     max_fun: int
     tol: float
+    n_iter_no_change: int
     maxcor: int
     precision: float
 
     def minimize(self, objective, theta0, callback=None):
         """Return the SolverResult of `objective`, a callable theta -> (value, gradient) with a `reference`.
 
-        `callback(theta, value, gradient_norm, n_evaluations)` is called after every iteration, right after the
-        objective was called at that theta, and may raise StopIteration to stop there.
+        `callback(theta, value, fall, n_evaluations)` is called after every iteration, right after the objective was
+        called at that theta, and may raise StopIteration to stop there. `fall` is that of SolverResult.
         Raises ValueError if the objective is not finite at theta0.
         """
-        search = _Search(objective, callback)
+        search = _Search(objective, callback, self.n_iter_no_change, self._has_ended)
         options = {
             "maxiter": self.max_iter,
             "maxfun": self.max_fun,
             "maxcor": self.maxcor,
-            "gtol": self.tol,
-            "ftol": 64 * self.precision,
+            "gtol": 0,
+            "ftol": 0,
         }
         result = minimize(
             search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
         )
         if not result.nit:  # a start that cannot be bettered is the first iterate
+            if search.n_evaluations > 1:
+                search.evaluate(search.lowest[0])  # the objective's latest call is to be the iterate's
             with suppress(StopIteration):
                 search.report()
         theta, value, gradient = result.x, result.fun, result.jac
         if all(np.isfinite(part).all() for part in (theta, value, gradient)):
             # SciPy may give the value of a trial point that it went back from, or of one that was not finite.
             theta, value, gradient = search.lowest
-        status = self._status(result, search, _largest(gradient))
+        status, fall = self._status(result, search, _largest(gradient)), search.fall
         # SciPy's references to it may be circular, and the objective's buffers would outlive the search.
         search.let_go()
         return SolverResult(
             x=theta,
             fun=float(value * objective.reference),
             gradient_norm=_largest(gradient),
+            fall=fall,
             n_iter=max(1, int(result.nit)),
             n_evaluations=search.n_evaluations,
             status=status,
             message=str(result.message),
         )
 
-    def _status(self, result, search, gradient_norm):
-        if gradient_norm <= self.tol:
+    def _has_ended(self, value, fall):
+        """Return the Status of a search whose value fell by so much in a whole window, or None if it is to go on."""
+        if fall < self.tol:
             return Status.CONVERGED
-        if search.failed:
-            return Status.LINE_SEARCH
-        if search.stopped:
-            return Status.CALLBACK
+        if fall <= 64 * self.precision * max(abs(value), 1):
+            return Status.PRECISION
+        return None
+
+    def _status(self, result, search, gradient_norm):
+        if gradient_norm == 0:
+            return Status.CONVERGED
+        if search.status is not None:
+            return search.status
         if result.status == 0:
             return Status.PRECISION
         if result.status == 1:
@@ -131,19 +152,26 @@ class LBFGS:
 class _Search:
     """The state of one run: the latest trial point, and the one that the current line search starts from."""
 
-    def __init__(self, objective, callback):
+    def __init__(self, objective, callback, n_iter_no_change, has_ended):
         self._objective = objective
         self._callback = callback
+        self._n_iter_no_change, self._has_ended = n_iter_no_change, has_ended
         self._origin = None
         self._trial = None
         self._is_at_wall = False
+        self._values = []
         self.n_evaluations = 0
-        self.stopped = self.failed = False
+        self.status = None
 
     @property
     def lowest(self):
         """The latest iterate: theta, value and gradient, as they were evaluated."""
         return self._origin
+
+    @property
+    def fall(self):
+        """How far the value fell in the last iterations."""
+        return float(self._values[0] - self._values[-1])
 
     def evaluate(self, theta):
         value, gradient = self._objective(theta)
@@ -164,6 +192,7 @@ class _Search:
         self._trial = (theta.copy(), value, gradient)
         if self._origin is None:
             self._origin = self._trial
+            self._values.append(value)
         return value, gradient
 
     def _wall(self, theta):
@@ -179,20 +208,25 @@ class _Search:
     def end_iteration(self, intermediate_result):
         # SciPy takes a step to where the objective is infinite, or higher than before, for a success.
         if self._is_at_wall or self._trial[1] > self._origin[1]:
-            self.failed = True
+            self.status = Status.LINE_SEARCH
             raise StopIteration
         self._origin = self._trial
+        self._values.append(self._origin[1])
+        del self._values[: -self._n_iter_no_change - 1]
         self.report()
+        if len(self._values) > self._n_iter_no_change:
+            self.status = self._has_ended(self._origin[1], self.fall)
+        if self.status is not None:
+            raise StopIteration
 
     def report(self):
-        theta, value, gradient = self._origin
+        theta, value, _ = self._origin
         if self._callback is None:
             return
         try:
-            value = float(value * self._objective.reference)
-            self._callback(theta, value, _largest(gradient), self.n_evaluations)
+            self._callback(theta, float(value * self._objective.reference), self.fall, self.n_evaluations)
         except StopIteration:
-            self.stopped = True
+            self.status = Status.CALLBACK
             raise
 
 

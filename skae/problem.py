@@ -1,0 +1,172 @@
+"""What a fit minimises, and the statistics of its rows that a search goes by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skae.losses import Loss
+from skae.moments import block_sum, column_means, row_values, scale_about
+from skae.network import Architecture, output
+from skae.rows import dense_rows, less
+
+# Where the mean of the rows is longer than twice their spread, intercepts would cost digits: then the rows themselves
+# are centred, block by block, which takes a pass over X.
+_NEAR = 4.0
+
+# Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
+# together they have more than half of what there is to gain.
+_OUTLYING, _MOST_OUTLIERS = 10.0, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is to be minimised.
+
+    Attributes
+    ----------
+    architecture : Architecture
+
+    penalties : tuple of Penalty
+
+    X : {ndarray, CSR} of shape (n_samples, n_features)
+        The targets.
+
+    draws : list of {ndarray, CSR} of shape (n_samples, n_features)
+        The inputs: [X], or corruptions of it.
+
+    weights : ndarray of shape (n_samples,)
+        Positive, in float64.
+
+    n_distinct : int
+        Number of distinct rows of X.
+
+    mean : ndarray of shape (n_features,)
+        Weighted means of X.
+
+    scale : float
+        Root mean square of the deviations of X from its mean.
+
+    loss : Loss
+        The architecture's, of targets less `origin` and raw outputs less `raw_origin`.
+
+    origin, raw_origin : ndarray of shape (n_features,)
+        The mean where it is far from zero and the loss has such a form, else zeros.
+
+    row_gains : ndarray of shape (n_samples,)
+        Loss of the mean as a row's reconstruction, less that of a perfect one.
+
+    row_least, row_omitted : ndarray of shape (n_samples,)
+        Loss of a row's perfect reconstruction; terms that `loss` leaves out.
+
+    reference : float
+        Unit of the tolerances: what a perfect reconstruction gains over the mean. Outliers are left out of it. 1.0
+        where it is zero or out of range.
+
+    outliers : ndarray of int
+        Rows that have most of the gain though they are few.
+    """
+
+    architecture: Architecture
+    penalties: tuple
+    X: object
+    draws: list
+    weights: np.ndarray
+    n_distinct: int
+    mean: np.ndarray
+    scale: float
+    loss: Loss
+    origin: np.ndarray
+    raw_origin: np.ndarray
+    row_gains: np.ndarray
+    row_least: np.ndarray
+    row_omitted: np.ndarray
+    reference: float
+    outliers: np.ndarray
+
+    @property
+    def is_corrupted(self):
+        return self.draws[0] is not self.X
+
+    def mean_over_rows(self, values):
+        """Return the weighted mean of one value a row."""
+        return float(self.weights @ values / self.weights.sum())
+
+
+def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_distinct=None):
+    """Return the Problem of these parts. Raises ValueError if products on X's scale leave the range of its dtype."""
+    scale = scale_about([X], weights, mean, threads)
+    loss, origin = architecture.loss.about(row_offset(mean, scale))
+
+    def statistics(block):
+        return loss.divergence(block, mean).sum(axis=1), loss.least(block), loss.omitted(block)
+
+    gains, least, omitted = row_values(statistics, X, threads)
+    reference, outliers = _reference(loss, X, weights, gains, threads)
+    return Problem(
+        architecture=architecture,
+        penalties=penalties,
+        X=X,
+        draws=draws,
+        weights=weights,
+        n_distinct=n_distinct or X.shape[0],
+        mean=mean,
+        scale=scale,
+        loss=loss,
+        origin=origin,
+        raw_origin=loss.link.inverse(origin) if origin.any() else origin,
+        row_gains=gains,
+        row_least=least,
+        row_omitted=omitted,
+        reference=reference if scale and 0 < reference < np.inf else 1.0,
+        outliers=outliers,
+    )
+
+
+def row_offset(mean, scale):
+    """Return what to subtract from rows before a product, (n_features,): their mean, or zeros if that is small."""
+    with np.errstate(over="ignore"):
+        is_small = mean @ mean <= _NEAR * len(mean) * scale**2
+    return np.zeros_like(mean) if is_small else mean
+
+
+def _reference(loss, X, weights, gains, threads):
+    """Return the mean gain of the rows that are not outliers, about their own mean, and the outliers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = weights @ gains / weights.sum()
+        outliers = _outliers(weights, gains)
+    if len(outliers):
+        others = weights.copy()
+        others[outliers] = 0
+        mean = column_means([X], others, threads)
+        (gains,) = row_values(lambda block: (loss.divergence(block, mean).sum(axis=1),), X, threads)
+        of_others = others @ gains / others.sum()
+        if of_others > 0:
+            return of_others, outliers
+    return total, np.array([], dtype=int)
+
+
+def _outliers(weights, gains):
+    """Return the rows that are few, and have most of the gain."""
+    order = np.argsort(gains)
+    cumulated = np.cumsum(weights[order])
+    median = gains[order[np.searchsorted(cumulated, cumulated[-1] / 2)]]
+    far = gains > _OUTLYING * median
+    are_few = weights[far].sum() <= _MOST_OUTLIERS * weights.sum()
+    have_most = weights[far] @ gains[far] > 0.5 * (weights @ gains)
+    return np.flatnonzero(far) if are_few and have_most else np.array([], dtype=int)
+
+
+def mean_loss(problem, X, weights, threads, parameters):
+    """Return the weighted mean reconstruction loss of some rows as they are, without penalties."""
+    *intercepts, last = parameters.intercepts
+    relative = parameters._replace(intercepts=[*intercepts, last - problem.raw_origin])
+    layers = problem.architecture.layers_at(relative, X.dtype)
+    offset, origin = parameters.offset.astype(X.dtype), problem.origin.astype(X.dtype)
+
+    def part(rows):
+        raw = output(layers, less(X[rows], offset))
+        target = dense_rows(X, rows)
+        losses = problem.loss.loss_gradient(target - origin, raw, np.empty_like(raw))
+        return weights[rows] @ (losses + problem.loss.omitted(target.astype(np.float64)))
+
+    return float(block_sum(part, X, threads) / weights.sum())

@@ -1,0 +1,226 @@
+"""Warnings about results: none of a good one, the cause and a change that helps of one that is not to be trusted."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.datasets import load_diabetes, load_digits, load_wine
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler, normalize
+
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae.penalties import KLSparsity, L1Sparsity, WeightDecay
+from skae.problem import _outliers
+
+AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
+each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
+
+
+def warnings_of(estimator, X, **options):
+    """The texts of the warnings of a fit, by category."""
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        estimator.fit(X, **options)
+    return [(warning.category, str(warning.message)) for warning in record]
+
+
+def the_warning(estimator, X, **options):
+    """The text of the only warning, a UserWarning that begins with the estimator's name."""
+    ((category, text),) = warnings_of(estimator, X, **options)
+    assert category is UserWarning
+    assert text.startswith(type(estimator).__name__)
+    return text
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return StandardScaler().fit_transform(load_wine().data)
+
+
+@pytest.fixture(scope="module")
+def unit_rows():
+    """Random directions: no code of 10 units can explain more than some of them."""
+    return normalize(np.random.default_rng(0).normal(size=(500, 300)))
+
+
+@each
+def test_a_default_fit_is_silent(Autoencoder, digits, wine, cancer):
+    for X in (digits, wine, cancer):
+        assert warnings_of(Autoencoder(random_state=0), X) == []
+
+
+# The cause.
+
+
+def lowered(text, name):
+    """The strength that a warning names."""
+    return {name: float(re.search(r"ower it to about (\S+\d)", text)[1])}
+
+
+@pytest.mark.parametrize(
+    ("Autoencoder", "name", "strength", "settings"),
+    [
+        (ContractiveAutoencoder, "contraction_weight", 0.1, {}),
+        (AutoencoderTransformer, "alpha", 3.0, {}),
+        (AutoencoderTransformer, "alpha", 3.0, {"activation": "identity"}),
+        (DenoisingAutoencoder, "alpha", 3.0, {}),
+    ],
+)
+def test_a_penalty_that_outweighs_the_reconstruction(Autoencoder, name, strength, settings, unit_rows):
+    estimator = Autoencoder(10, random_state=0, **{**settings, name: strength})
+    text = the_warning(estimator, unit_rows)
+    assert "learned next to nothing" in text
+    assert f"{name}={strength:g} outweighs the reconstruction" in text
+    assert estimator.score(unit_rows) < 0.1 * 10 / 300
+    estimator.set_params(**lowered(text, name)).fit(unit_rows)
+    assert estimator.score(unit_rows) > 0.5 * 10 / 300
+    assert not any("learned next to nothing" in text for _, text in warnings_of(estimator, unit_rows))
+
+
+def test_a_penalty_among_others_is_named(unit_rows):
+    culprit = WeightDecay(3.0)
+    text = the_warning(AutoencoderTransformer(8, penalties=(L1Sparsity(1e-6), culprit), random_state=0), unit_rows)
+    assert f"{culprit!r} among the penalties outweighs" in text
+
+
+@pytest.mark.parametrize("unit", [1e-4, 1e-2])
+def test_the_unit_is_named_first_where_it_is_unusual(unit, cancer):
+    text = the_warning(ContractiveAutoencoder(8, random_state=0), unit * cancer)
+    assert f"the standard deviation of X is {unit:g}" in text
+    assert text.index("Scale X with StandardScaler") < text.index("lower it to about")
+
+
+def test_a_tied_bounded_code_in_tiny_units(cancer):
+    settings = {"tied_weights": True, "alpha": 0, "random_state": 0}
+    text = the_warning(AutoencoderTransformer(8, **settings), 1e-4 * cancer)
+    assert "With tied weights, a logistic code needs X on a scale near 1, but the standard deviation" in text
+    assert warnings_of(AutoencoderTransformer(8, activation="identity", **settings), 1e-4 * cancer) == []
+
+
+def test_saturated_units():
+    """A start far out in the flat part of every unit stays there."""
+    X = np.random.default_rng(0).normal(size=(300, 6))
+    estimator = AutoencoderTransformer(4, solver="lbfgs", alpha=0, random_state=0, max_iter=50).fit(X)
+    estimator._offset_intercept = np.full(4, 40.0)
+    estimator.coefs_ = [np.zeros_like(W) for W in estimator.coefs_]
+    text = the_warning(estimator.set_params(warm_start=True), X)
+    assert "100% of the units are saturated or dead" in text
+
+
+def test_early_stopping_that_forestalls_sparsity(wine):
+    text = the_warning(SparseAutoencoder(early_stopping=True, random_state=0), wine)
+    assert re.search(r"the mean activation is 0\.\d+, the sparsity target 0\.05\. early_stopping=True kept", text)
+    assert "Set early_stopping=False" in text
+    assert warnings_of(SparseAutoencoder(random_state=0), wine) == []
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_a_sparsity_weight_that_is_too_weak(activation, cancer):
+    estimator = SparseAutoencoder(8, sparsity_weight=1e-4, activation=activation, random_state=0)
+    text = the_warning(estimator, cancer)
+    mean = estimator.transform(cancer).mean()
+    mean = (mean + 1) / 2 if activation == "tanh" else mean
+    assert f"the mean activation is {mean:.2g}, the sparsity target 0.05. sparsity_weight=0.0001 is too weak" in text
+    for harmless in ({"sparsity_weight": 0}, {"sparsity_target": round(mean / 1.5, 2)}):
+        assert (
+            warnings_of(SparseAutoencoder(8, activation=activation, random_state=0).set_params(**harmless), cancer)
+            == []
+        )
+
+
+def test_the_mean_activation_is_that_of_the_corrupted_inputs(cancer):
+    """Masked rows have other codes, and the penalty is on those."""
+    target = AutoencoderTransformer(8, random_state=0).fit(cancer).transform(cancer).mean() / 3
+    penalty = KLSparsity(1e-6, target=round(target, 3))
+    text = the_warning(DenoisingAutoencoder(8, penalties=(penalty,), random_state=0), cancer)
+    assert f"{penalty!r} among the penalties is too weak" in text
+
+
+@pytest.mark.parametrize("constant", [np.zeros((20, 3)), np.full((20, 3), 0.1), np.tile([1.0, 2, 1e6], (20, 1))])
+@each
+def test_constant_data_have_nothing_to_learn(Autoencoder, constant):
+    messages = warnings_of(Autoencoder(2, random_state=0), constant)
+    assert not any("next to nothing" in text for _, text in messages)
+
+
+def test_one_warning_at_the_most(unit_rows):
+    capped = ContractiveAutoencoder(10, contraction_weight=1e-4, max_iter=3, random_state=0)
+    ((category, text),) = warnings_of(capped, unit_rows)
+    assert category is ConvergenceWarning
+    assert "it reached max_iter" in text
+    the_warning(capped.set_params(contraction_weight=100.0), unit_rows)  # more iterations would not help
+
+
+# Outliers.
+
+
+@pytest.mark.parametrize("row", [0, 7, 568])
+@each
+def test_a_gross_outlier_is_named_or_does_no_harm(Autoencoder, row, cancer):
+    X = cancer.copy()
+    X[row, 3] = 1e4
+    others = np.delete(X, row, axis=0)
+    estimator = Autoencoder(8, random_state=0)
+    messages = warnings_of(estimator, X)
+    if messages:
+        ((_, text),) = messages
+        assert f"fitted mainly row {row} of X, which looks like an outlier" in text
+    else:
+        assert estimator.score(others) > Autoencoder(8, random_state=0).fit(others).score(others) - 0.02
+    weak = Autoencoder(8, random_state=0, alpha=0)
+    if Autoencoder is AutoencoderTransformer:
+        assert warnings_of(weak, X) == []
+        assert weak.score(others) > weak.fit(others).score(others) - 0.02
+
+
+def test_outliers_with_weights_and_held_out_rows(cancer):
+    X = cancer.copy()
+    X[[100, 200], 3] = 1e4, -2e4
+    weights = np.ones(len(X))
+    weights[:50] = 0
+    text = the_warning(AutoencoderTransformer(8, random_state=0), X, sample_weight=weights)
+    assert "2 rows of X that look like outliers (100, 200)" in text or "(200, 100)" in text
+
+
+def test_outliers_are_few_and_have_most_of_the_gain():
+    gains = np.r_[np.ones(98), 60, 60]
+    weights = np.ones(100)
+    assert list(_outliers(weights, gains)) == [98, 99]
+    assert list(_outliers(weights, np.r_[np.ones(98), 20, 20])) == []  # less than half of the gain
+    assert list(_outliers(weights, np.r_[np.ones(90), np.full(10, 60)])) == []  # one row in ten is no outlier
+    assert list(_outliers(np.r_[np.ones(98), 30, 30], gains)) == []  # nor are rows of much weight
+
+
+def test_an_outlier_does_not_end_the_search_of_the_others(cancer):
+    """In units of all there is to gain, the others' part is less than tol."""
+    X = cancer.copy()
+    X[7, 3] = 1e4
+    others = np.delete(X, 7, axis=0)
+    estimator = AutoencoderTransformer(15, activation="tanh", alpha=0, random_state=0).fit(X)
+    assert_allclose(estimator.score(others), estimator.fit(others).score(others), atol=0.01)
+
+
+def test_a_code_that_is_narrow_for_its_data_is_not_blamed():
+    """Two of many equal directions explain little, but all that two can."""
+    X = np.random.default_rng(0).normal(size=(2000, 100))
+    assert warnings_of(AutoencoderTransformer(2, random_state=0), X) == []
+
+
+@each
+def test_diabetes_warns_of_the_sparsity_target_alone(Autoencoder):
+    X = StandardScaler().fit_transform(load_diabetes().data)
+    messages = warnings_of(Autoencoder(random_state=0), X)
+    assert all("the sparsity target" in text for _, text in messages)
+    assert len(messages) <= (Autoencoder is SparseAutoencoder)
+
+
+def test_the_warning_points_at_the_call(unit_rows):
+    with pytest.warns(UserWarning, match="next to nothing") as record:
+        ContractiveAutoencoder(10, random_state=0).fit(unit_rows)
+    assert record[0].filename == __file__
+
+
+def test_digits_in_their_own_unit_are_no_case():
+    assert warnings_of(AutoencoderTransformer(30, random_state=0), load_digits().data) == []
