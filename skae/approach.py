@@ -27,18 +27,10 @@ _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 _MAX_SHARE = 0.25
 
 
-def subset(problem, rows):
-    """Return the problem on some rows, an array of indices."""
-    draws = [draw[rows] for draw in problem.draws]
-    X = problem.X[rows] if problem.is_corrupted else draws[0]
-    values = {name: getattr(problem, name)[rows] for name in ("weights", "row_gains", "row_least", "row_omitted")}
-    return replace(problem, X=X, draws=draws, **values)
-
-
-def sample(problem, rows):
+def sample(problem, rows, threads):
     """Return the problem on the first of some rows, as many as moments need and memory allows."""
     size = min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // max(problem.architecture.widths) + 1)
-    return subset(problem, np.sort(rows[:size]))
+    return problem.subset(np.sort(rows[:size]), threads)
 
 
 def approach(search, history, problem, variables, theta, make_phase, *, offset, threads, rng):
@@ -87,8 +79,8 @@ def approach(search, history, problem, variables, theta, make_phase, *, offset, 
         max_fun = int((_MAX_SHARE * search.max_fun * n_rows - history.n_rows_evaluated) / len(rows))
         if max_fun < 1:
             break
-        variables, theta = whitened(sample(problem, rows), variables, theta, offset, threads)
-        phase = make_phase(subset(problem, np.sort(rows)), variables)
+        variables, theta = whitened(sample(problem, rows, threads), variables, theta, offset, threads)
+        phase = make_phase(problem.subset(np.sort(rows), threads), variables)
         result = history.minimize(replace(search, max_iter=_N_ITERATIONS, max_fun=max_fun), phase, theta)
         theta = result.x
         if result.status is Status.CALLBACK:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skae.moments import block_sum, principal_axes
+from skae.moments import block_sum, principal_axes, weighted_means
 from skae.network import output
 from skae.objective import Objective
 from skae.parameters import Layout
@@ -74,8 +74,7 @@ class Verdict:
 
 def examine(problem, parameters, terms, threads):
     """Return the Verdict on Parameters at which the objective has these terms."""
-    gain = problem.mean_over_rows(problem.row_gains)
-    if not problem.scale or not 0 < gain < np.inf:
+    if not problem.scale or not 0 < problem.gain < np.inf:
         return Verdict()
     unmet = _unmet(problem, parameters, threads)
     n_components, n_features = problem.architecture.widths[-1], problem.X.shape[1]
@@ -91,19 +90,22 @@ def examine(problem, parameters, terms, threads):
 def _share(problem, parameters, terms, threads):
     """Return the share of what there is to gain, outliers left out, and whether theirs is far larger."""
     if not (problem.is_corrupted or len(problem.outliers)):
-        return 1 - (terms[0] - problem.mean_over_rows(problem.row_least)) / problem.reference, False
+        return 1 - (terms[0] - problem.least) / problem.reference, False
 
     def excess(weights):
         loss = mean_loss(problem, problem.X, weights, threads, parameters)
-        return loss - weights @ problem.row_least / weights.sum()
+        (least,) = weighted_means(lambda block: (problem.loss.least(block),), problem.X, weights, threads)
+        return weights.sum() / problem.weights.sum() * (loss - least)
 
     is_outlier = np.zeros(len(problem.weights))
     is_outlier[problem.outliers] = 1
-    share = 1 - excess(problem.weights * (1 - is_outlier)) / problem.reference
+    others = problem.weights * (1 - is_outlier)
+    gain_of_others = problem.reference * others.sum() / problem.weights.sum()
+    share = 1 - excess(others) / gain_of_others
     if not is_outlier.any():
         return share, False
-    weights = problem.weights * is_outlier
-    return share, share < _FAR_BELOW * (1 - excess(weights) * weights.sum() / (weights @ problem.row_gains))
+    of_outliers = 1 - excess(problem.weights * is_outlier) / (problem.gain - gain_of_others)
+    return share, share < _FAR_BELOW * of_outliers
 
 
 def _is_unit_bound(problem):
@@ -195,7 +197,7 @@ def complaint(trained, problem, search, *, name, penalty_names, row_numbers):
     cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
     if cause is not None:
         return UserWarning, f"{_poor(name, verdict)} {cause}"
-    if _stopped_short(trained.result):
+    if _stopped_short(trained.result, search):
         return ConvergenceWarning, _not_converged(name, trained, search)
     if verdict.pca_share is not None and verdict.share < _FAR_BELOW * verdict.pca_share:
         return UserWarning, _unit_bound(name, verdict, problem)
@@ -209,9 +211,10 @@ def complaint(trained, problem, search, *, name, penalty_names, row_numbers):
     return None
 
 
-def _stopped_short(result):
+def _stopped_short(result, search):
     if result.status in (Status.PRECISION, Status.LINE_SEARCH):
-        return result.fall > _STILL_FALLING
+        # A small problem is solved to rounding within its last window; then the gradient is rounding, too.
+        return result.fall > _STILL_FALLING and result.gradient_norm**2 > search.precision
     return result.status in (Status.MAX_ITER, Status.MAX_FUN)
 
 
@@ -272,8 +275,8 @@ def _unit_bound(name, verdict, problem):
     return (
         f"{name} learned little: its reconstructions gain {verdict.share:.2g} of what perfect ones gain over the mean "
         f"of the training rows; as many principal components gain {verdict.pca_share:.2g}. With tied weights, a "
-        f"{type(problem.architecture.code).__name__.lower()} code needs X on a scale near 1, but the standard deviation "
-        f"of X is {problem.scale:.2g}. Scale X with StandardScaler, or set tied_weights=False."
+        f"{type(problem.architecture.code).__name__.lower()} code needs X on a scale near 1, but the standard "
+        f"deviation of X is {problem.scale:.2g}. Scale X with StandardScaler, or set tied_weights=False."
     )
 
 

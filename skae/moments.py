@@ -38,14 +38,23 @@ def column_means(draws, weights, threads):
 
 
 def row_values(values, X, threads):
-    """Return what `values`, a function of a dense float64 block, gives: some numbers a row, (n_numbers, n_samples)."""
+    """Return `values`, a function of a dense float64 block that gives one number a row, of all rows, (n_samples,)."""
 
     def part(rows):
         # An overflow is infinite, which the caller looks at.
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.array(values(dense_rows(X, rows).astype(np.float64)))
+            return values(dense_rows(X, rows).astype(np.float64))
 
-    return np.concatenate(list(threads.map(part, _blocks(X, X.shape[0]))), axis=1)
+    return np.concatenate(list(threads.map(part, _blocks(X, X.shape[0]))))
+
+
+def weighted_means(values, X, weights, threads):
+    """Return the weighted means of `values`, a function of a dense float64 block that gives tuples of numbers a row."""
+
+    def part(rows):
+        return np.array(values(dense_rows(X, rows).astype(np.float64))) @ weights[rows]
+
+    return (block_sum(part, X, threads) / weights.sum()).tolist()
 
 
 def _covariance(X, weights, mean, threads):

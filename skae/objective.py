@@ -96,7 +96,6 @@ class Objective:
         self._targets = Centred(problem.X, problem.origin.astype(self._dtype))
         # Then the inputs' centred rows are the targets' too.
         self._is_clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
-        self._omitted, self._least = map(problem.mean_over_rows, (problem.row_omitted, problem.row_least))
         self._shares = problem.weights / (problem.weights.sum() * len(problem.draws))
         self._column = self._shares.astype(self._dtype)[:, None]
 
@@ -154,8 +153,8 @@ class Objective:
                     self._layout.distinct(weights), self._layout.distinct(weight_gradients)
                 )
             self._variables.pull_back(gradient)
-            value = float(self.terms.sum() + (self._omitted - self._least))
-            self.terms[0] += self._omitted
+            value = float(self.terms.sum() + (self._problem.omitted - self._problem.least))
+            self.terms[0] += self._problem.omitted
         return value, gradient
 
     def _no_terms(self):

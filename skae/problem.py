@@ -1,11 +1,11 @@
 """What a fit minimises, and the statistics of its rows that a search goes by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skae.losses import Loss
-from skae.moments import block_sum, column_means, row_values, scale_about
+from skae.moments import block_sum, column_means, row_values, scale_about, weighted_means
 from skae.network import Architecture, output
 from skae.rows import dense_rows, less
 
@@ -52,11 +52,11 @@ class Problem:
     origin, raw_origin : ndarray of shape (n_features,)
         The mean where it is far from zero and the loss has such a form, else zeros.
 
-    row_gains : ndarray of shape (n_samples,)
-        Loss of the mean as a row's reconstruction, less that of a perfect one.
+    gain : float
+        Mean loss of the mean as the reconstruction, less that of perfect ones.
 
-    row_least, row_omitted : ndarray of shape (n_samples,)
-        Loss of a row's perfect reconstruction; terms that `loss` leaves out.
+    least, omitted : float
+        Mean loss of perfect reconstructions; mean of the terms that `loss` leaves out.
 
     reference : float
         Unit of the tolerances: what a perfect reconstruction gains over the mean. Outliers are left out of it. 1.0
@@ -77,9 +77,9 @@ class Problem:
     loss: Loss
     origin: np.ndarray
     raw_origin: np.ndarray
-    row_gains: np.ndarray
-    row_least: np.ndarray
-    row_omitted: np.ndarray
+    gain: float
+    least: float
+    omitted: float
     reference: float
     outliers: np.ndarray
 
@@ -87,9 +87,12 @@ class Problem:
     def is_corrupted(self):
         return self.draws[0] is not self.X
 
-    def mean_over_rows(self, values):
-        """Return the weighted mean of one value a row."""
-        return float(self.weights @ values / self.weights.sum())
+    def subset(self, rows, threads):
+        """Return the problem on some rows, an array of indices, with all else as it is."""
+        draws = [draw[rows] for draw in self.draws]
+        X, weights = self.X[rows] if self.is_corrupted else draws[0], self.weights[rows]
+        least, omitted = _constants(self.loss, X, weights, threads)
+        return replace(self, X=X, draws=draws, weights=weights, least=least, omitted=omitted)
 
 
 def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_distinct=None):
@@ -97,11 +100,8 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
     scale = scale_about([X], weights, mean, threads)
     loss, origin = architecture.loss.about(row_offset(mean, scale))
 
-    def statistics(block):
-        return loss.divergence(block, mean).sum(axis=1), loss.least(block), loss.omitted(block)
-
-    gains, least, omitted = row_values(statistics, X, threads)
-    reference, outliers = _reference(loss, X, weights, gains, threads)
+    gain, reference, outliers = _gains(loss, X, weights, mean, threads)
+    least, omitted = _constants(loss, X, weights, threads)
     return Problem(
         architecture=architecture,
         penalties=penalties,
@@ -114,9 +114,9 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
         loss=loss,
         origin=origin,
         raw_origin=loss.link.inverse(origin) if origin.any() else origin,
-        row_gains=gains,
-        row_least=least,
-        row_omitted=omitted,
+        gain=gain,
+        least=least,
+        omitted=omitted,
         reference=reference if scale and 0 < reference < np.inf else 1.0,
         outliers=outliers,
     )
@@ -129,20 +129,25 @@ def row_offset(mean, scale):
     return np.zeros_like(mean) if is_small else mean
 
 
-def _reference(loss, X, weights, gains, threads):
-    """Return the mean gain of the rows that are not outliers, about their own mean, and the outliers."""
+def _constants(loss, X, weights, threads):
+    """Return the weighted means of the losses of perfect reconstructions and of the terms that the loss leaves out."""
+    return weighted_means(lambda block: (loss.least(block), loss.omitted(block)), X, weights, threads)
+
+
+def _gains(loss, X, weights, mean, threads):
+    """Return the mean gain, that of the rows that are not outliers, about their own mean, and the outliers."""
+    gains = row_values(lambda block: loss.divergence(block, mean).sum(axis=1), X, threads)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = weights @ gains / weights.sum()
+        total = float(weights @ gains / weights.sum())
         outliers = _outliers(weights, gains)
     if len(outliers):
         others = weights.copy()
         others[outliers] = 0
-        mean = column_means([X], others, threads)
-        (gains,) = row_values(lambda block: (loss.divergence(block, mean).sum(axis=1),), X, threads)
-        of_others = others @ gains / others.sum()
+        about = column_means([X], others, threads)
+        (of_others,) = weighted_means(lambda block: (loss.divergence(block, about).sum(axis=1),), X, others, threads)
         if of_others > 0:
-            return of_others, outliers
-    return total, np.array([], dtype=int)
+            return total, of_others, outliers
+    return total, total, np.array([], dtype=int)
 
 
 def _outliers(weights, gains):

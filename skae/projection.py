@@ -61,7 +61,7 @@ class ProjectedObjective(Objective):
         self._decays = self._no_terms()
         for term, penalty in self._on_weights:
             self._decays[term] = penalty.linear_decays[1]
-        self._total = problem.mean_over_rows(problem.row_gains)
+        self._total = problem.gain
 
     @property
     def _n_swept_first(self):

@@ -171,7 +171,7 @@ class _Search:
     @property
     def fall(self):
         """How far the value fell in the last iterations."""
-        return float(self._values[0] - self._values[-1])
+        return float(self._values[0] - self._values[-1]) if self._values else 0.0
 
     def evaluate(self, theta):
         value, gradient = self._objective(theta)

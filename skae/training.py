@@ -187,7 +187,7 @@ def _searched(problem, solver, search, watchers, threads, held_out, *, start, in
             variables, theta, stopped = approach(
                 search, history, problem, variables, theta, make_phase, offset=offset, threads=threads, rng=rng
             )
-        rows = sample(problem, rng.permutation(n_rows))
+        rows = sample(problem, rng.permutation(n_rows), threads)
         variables, theta = whitened(rows, variables, theta, offset, threads)
     phase = make_phase(problem, variables)
     if patience is not None and start is not None:  # to go on may be no better than to stay

@@ -8,9 +8,11 @@ from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout
 from skae.penalties import Contraction, WeightDecay
+from skae.problem import make_problem
+from skae.threads import RowThreads
 from skae.training import SOLVERS
 
 EXACT = {"max_iter": 20000, "max_fun": 40000, "tol": 1e-9, "random_state": 0}
@@ -262,10 +264,10 @@ def test_it_is_a_minimum(alpha, contraction, tied, rng):
     architecture, penalties = linear._architecture, (WeightDecay(alpha), Contraction(contraction))
     layout = Layout(architecture)
     variables = CentredVariables(layout, *([part] * layout.n_layers for part in (1.0, 1.0, None)))
-    problem = Problem(architecture, penalties, data, [data], np.ones(60), data.mean(axis=0))
-    objective = Objective(problem, variables, offset=data.mean(axis=0), reference=1.0)
+    problem = make_problem(architecture, penalties, data, [data], np.ones(60), data.mean(axis=0), RowThreads(1))
+    objective = Objective(problem, variables, offset=data.mean(axis=0))
     weights = layout.distinct(linear.coefs_)
-    theta = np.concatenate([*(W.ravel() for W in weights), np.zeros(4), linear.intercepts_[1]])
+    theta = np.concatenate([*(W.ravel() for W in weights), np.zeros(4), linear.intercepts_[1] - problem.raw_origin])
     value, gradient = objective(theta)
     np.testing.assert_allclose(value, linear.loss_, rtol=1e-12)
     np.testing.assert_allclose(gradient, 0, atol=1e-9)

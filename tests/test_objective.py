@@ -11,12 +11,14 @@ from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper, corrupted
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means
 from skae.network import Architecture
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.problem import make_problem
 from skae.threads import RowThreads
-from skae.training import centred_variables
+from skae.variables import centred_variables
 
+ONE = RowThreads(1)
 N_SAMPLES, WIDTHS = 7, (6, 4, 5, 3)
 LINKS = [(loss, link) for loss in LOSSES for link in (LOSSES[loss].links or ("auto",))]
 PENALTY_SETS = {
@@ -48,9 +50,8 @@ def make_objective(architecture, penalties=(), corruption=None, weights=None, dt
     draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
     weights = np.ones(N_SAMPLES) if weights is None else weights
     variables = centred_variables(Layout(architecture), architecture, 0.6, 0.7)
-    problem = Problem(architecture, penalties, X, draws, weights, column_means([X], weights, RowThreads(1)))
-    offset = column_means(draws, weights, RowThreads(1))
-    return Objective(problem, variables, offset=offset, reference=1.0, **options)
+    problem = make_problem(architecture, penalties, X, draws, weights, column_means([X], weights, ONE), ONE)
+    return Objective(problem, variables, offset=column_means(draws, weights, ONE), **options)
 
 
 def allowed(penalties, architecture):
@@ -74,9 +75,7 @@ FUNCTIONS = {
 
 
 def plain_value(objective, architecture, activation, loss, link, penalties, theta):
-    flat = np.empty(objective.size)
-    objective._variables.to_parameters(theta, out=flat)
-    weights, intercepts = Layout(architecture).views(flat)
+    weights, intercepts = objective.parameters(theta)
     g, depth = FUNCTIONS[activation], architecture.depth
     problem = objective._problem
     X, sample_weight = problem.X, objective._shares * len(problem.draws)
@@ -157,7 +156,10 @@ def test_value_is_that_of_the_formulas(activation, loss, link, depth, tied):
         objective = make_objective(architecture, penalties, corruption, np.linspace(0.5, 2, N_SAMPLES), block_size=4)
         theta = random_theta(objective)
         expected = plain_value(objective, architecture, activation, loss, link, penalties, theta)
-        np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-10, err_msg=name)
+        value, _ = objective(theta)
+        np.testing.assert_allclose(objective.terms.sum(), expected, rtol=1e-10, err_msg=name)
+        least = objective._problem.least
+        np.testing.assert_allclose(value, expected - least, rtol=1e-9, err_msg=name)
 
 
 def test_every_registered_penalty_is_in_the_grid():
@@ -269,9 +271,7 @@ def repeated_and_weighted(penalties, architecture):
     rows = np.repeat(X, counts, axis=0)
     offset = rows.mean(axis=0)
     return [
-        Objective(
-            Problem(architecture, penalties, data, [data], weights, offset), variables, offset=offset, reference=1.0
-        )
+        Objective(make_problem(architecture, penalties, data, [data], weights, offset, ONE), variables, offset=offset)
         for data, weights in ((X, counts.astype(float)), (rows, np.ones(len(rows))))
     ]
 

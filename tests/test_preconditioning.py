@@ -8,17 +8,19 @@ import pytest
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder
 from skae.activations import ACTIVATIONS
-from skae.approach import approach, subset
+from skae.approach import approach
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means
+from skae.monitoring import History, Phase
 from skae.network import Architecture
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import Layout
 from skae.penalties import WeightDecay
 from skae.preconditioning import whitened
+from skae.problem import make_problem as problem_of
 from skae.solvers import LBFGS
 from skae.threads import RowThreads
-from skae.training import centred_variables
+from skae.variables import centred_variables
 
 ONE = RowThreads(1)
 WIDTHS = (6, 4, 5, 3)
@@ -30,7 +32,7 @@ def make_problem(activation="logistic", loss="squared_error", depth=1, tied=Fals
     g = ACTIVATIONS[activation]
     architecture = Architecture((*WIDTHS[:depth], WIDTHS[-1]), g, g, make_loss(loss), tied)
     weights = np.ones(n_samples)
-    return Problem(architecture, (WeightDecay(0.1),), X, [X], weights, column_means([X], weights, ONE))
+    return problem_of(architecture, (WeightDecay(0.1),), X, [X], weights, column_means([X], weights, ONE), ONE)
 
 
 def variables_of(problem):
@@ -84,7 +86,7 @@ def test_objective_and_its_gradient_in_whitened_variables(tied):
     plain = variables_of(problem)
     theta = random_theta(plain)
     better, moved = whitened(problem, plain, theta, problem.mean, ONE)
-    before, after = (Objective(problem, v, offset=problem.mean, reference=1.0) for v in (plain, better))
+    before, after = (Objective(problem, v, offset=problem.mean) for v in (plain, better))
     np.testing.assert_allclose(after(moved)[0], before(theta)[0], rtol=1e-12)
     direction = np.random.default_rng(2).standard_normal(len(moved))
     numeric = (after(moved + 1e-6 * direction)[0] - after(moved - 1e-6 * direction)[0]) / 2e-6
@@ -97,7 +99,7 @@ def test_least_squares_has_the_same_curvature_in_all_directions(monkeypatch):
     monkeypatch.setattr("skae.preconditioning._GRADIENT_DAMPING", 1e9)
     problem = replace(make_problem("identity", depth=1), penalties=())
     better, theta = whitened(problem, variables_of(problem), random_theta(variables_of(problem)), problem.mean, ONE)
-    objective = Objective(problem, better, offset=problem.mean, reference=1.0)
+    objective = Objective(problem, better, offset=problem.mean)
     n_encoder = WIDTHS[0] * WIDTHS[-1]
     decoder = np.arange(n_encoder, 2 * n_encoder)
     steps = np.eye(len(theta))[decoder]
@@ -117,33 +119,67 @@ def test_wide_sides_and_dead_units_keep_their_variables(monkeypatch, width):
     np.testing.assert_allclose(parameters_of(better, moved), parameters_of(variables, theta), rtol=1e-9, atol=1e-12)
 
 
-def searched(problem, max_iter):
-    """The rows of each of the approach's searches, and where it ends."""
+def searched(problem, max_iter, max_fun=1000, watchers=()):
+    """The rows of each of the approach's searches, where it ends, and the history."""
     seen = []
 
-    def make_objective(part, variables):
+    def make_phase(part, variables):
         seen.append(part.X)
-        return Objective(part, variables, offset=problem.mean, reference=1.0)
+        objective = Objective(part, variables, offset=problem.mean)
+        return Phase(objective, None, len(part.X), is_whole=False)
 
     variables = variables_of(problem)
-    search = LBFGS(max_iter=max_iter, max_fun=1000, tol=0, maxcor=10, precision=1e-16)
-    rng = np.random.default_rng(0)
-    options = {"offset": problem.mean, "threads": ONE, "rng": rng}
-    return seen, approach(problem, variables, random_theta(variables), make_objective, search, **options)[1]
+    search = LBFGS(max_iter, max_fun, tol=0, n_iter_no_change=10, maxcor=10, precision=0)
+    history = History("lbfgs", len(problem.X), watchers)
+    options = {"offset": problem.mean, "threads": ONE, "rng": np.random.default_rng(0)}
+    _, theta, stopped = approach(search, history, problem, variables, random_theta(variables), make_phase, **options)
+    assert stopped == bool(watchers)
+    return seen, theta, history
 
 
 def test_searches_go_through_all_rows(monkeypatch):
     monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
     problem = make_problem(n_samples=40)
-    seen, theta = searched(problem, max_iter=200)
+    seen, theta, history = searched(problem, max_iter=240)
     assert len(seen) == 4
     rows = np.concatenate(seen)
     np.testing.assert_array_equal(rows[np.lexsort(rows.T)], problem.X[np.lexsort(problem.X.T)])
-    np.testing.assert_array_equal(searched(problem, max_iter=200)[1], theta)
+    np.testing.assert_array_equal(searched(problem, max_iter=240)[1], theta)
+    assert history.n_iterations == 60
+    assert history.loss_curve == []
 
 
-@pytest.mark.parametrize(("max_iter", "n_searches"), [(1, 0), (14, 0), (15, 1), (59, 3), (200, 4)])
-def test_searches_cost_at_most_a_quarter_of_what_follows(monkeypatch, max_iter, n_searches):
+def test_the_parts_are_drawn_at_random(monkeypatch):
+    """Rows often come sorted, and a part of one class would say nothing of the others."""
+    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    problem = make_problem(n_samples=40)
+    for rows in searched(problem, max_iter=240)[0]:
+        index = np.array([int(np.flatnonzero((row == problem.X).all(axis=1))[0]) for row in rows])
+        assert np.ptp(index) > 20
+
+
+@pytest.mark.parametrize("max_fun", [4, 10, 40, 100])
+def test_evaluations_of_parts_count_by_their_share(monkeypatch, max_fun):
+    """They take a quarter of max_fun at the most, but for the line search that is under way, of 20 evaluations."""
+    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    problem, calls = make_problem(n_samples=40), []
+    evaluate = Objective.__call__
+    monkeypatch.setattr(Objective, "__call__", lambda self, theta: calls.append(1) or evaluate(self, theta))
+    _, _, history = searched(problem, max_iter=1000, max_fun=max_fun)
+    assert history.n_rows_evaluated == 10 * len(calls)
+    assert history.n_evaluations == -(-len(calls) // 4)
+    assert len(calls) <= max_fun + 20
+
+
+def test_a_request_to_stop_ends_the_searches(monkeypatch):
+    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    seen, _, history = searched(make_problem(n_samples=40), 240, watchers=[lambda iterate: iterate.number == 18])
+    assert len(seen) == 2
+    assert history.n_iterations == 18
+
+
+@pytest.mark.parametrize(("max_iter", "n_searches"), [(1, 0), (59, 0), (60, 1), (239, 3), (1000, 4)])
+def test_searches_take_at_most_a_quarter_of_the_iterations(monkeypatch, max_iter, n_searches):
     monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
     assert len(searched(make_problem(n_samples=40), max_iter)[0]) == n_searches
 
@@ -154,11 +190,11 @@ def test_few_rows_are_searched_as_a_whole():
 
 def test_a_subset_is_the_problem_on_some_rows():
     problem = make_problem()
-    part = subset(problem, np.array([3, 5]))
+    part = problem.subset(np.array([3, 5]), ONE)
     np.testing.assert_array_equal(part.X, problem.X[[3, 5]])
     assert part.draws[0] is part.X
     noisy = replace(problem, draws=[problem.X + 1, problem.X + 2])
-    part = subset(noisy, np.array([3, 5]))
+    part = noisy.subset(np.array([3, 5]), ONE)
     assert part.is_corrupted
     np.testing.assert_array_equal(part.draws[1], noisy.draws[1][[3, 5]])
     np.testing.assert_array_equal(part.X, problem.X[[3, 5]])
@@ -179,10 +215,13 @@ def test_it_ends_lower_than_plain_variables_do(monkeypatch, digits, make):
     """As many iterations over all rows; what the approach costs besides is for the benchmarks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        better = make(max_iter=30, random_state=0).fit(digits).loss_
-        monkeypatch.setattr("skae.training.approach", lambda problem, variables, theta, *_, **__: (variables, theta))
+        monkeypatch.setattr("skae.approach._MAX_SHARE", 1.0)
+        better = make(max_iter=90, random_state=0).fit(digits)
+        assert better.n_iter_ == 30
+        monkeypatch.setattr("skae.training.approach", lambda *parts, **_: (*parts[3:5], False))
+        monkeypatch.setattr("skae.training.whitened", lambda rows, variables, theta, *_: (variables, theta))
         plain = make(max_iter=30, random_state=0).fit(digits).loss_
-    assert better < plain
+    assert better.loss_ < plain
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -12,12 +12,13 @@ from skae.corruption import Gaussian, Masking, corrupted
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means
 from skae.network import Architecture
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, Penalty, WeightDecay
+from skae.problem import make_problem as problem_of
 from skae.projection import ProjectedObjective, ridge, why_not_projectable
 from skae.threads import RowThreads
-from skae.training import centred_variables
+from skae.variables import centred_variables
 
 N_SAMPLES, WIDTHS = 9, (6, 4, 5, 3)
 EVEN, UNEVEN = np.ones(N_SAMPLES), np.linspace(0.5, 2, N_SAMPLES)
@@ -46,13 +47,13 @@ def make_problem(architecture, penalties=(), X=None, corruption=None, weights=No
     bounded = np.isfinite(architecture.code.bounds).all()
     penalties = tuple(penalty for penalty in penalties if bounded or not isinstance(penalty, KLSparsity))
     draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
-    return Problem(architecture, penalties, X, draws, weights, column_means([X], weights, ONE))
+    return problem_of(architecture, penalties, X, draws, weights, column_means([X], weights, ONE), ONE)
 
 
 def project(problem, **options):
     variables = centred_variables(Layout(problem.architecture, -1), problem.architecture, 0.6, 0.7)
     offset = column_means(problem.draws, problem.weights, ONE)
-    return ProjectedObjective(problem, variables, offset=offset, reference=1.0, **options)
+    return ProjectedObjective(problem, variables, offset=offset, **options)
 
 
 def join(problem):
@@ -60,7 +61,7 @@ def join(problem):
     layout = Layout(problem.architecture)
     variables = CentredVariables(layout, *([part] * layout.n_layers for part in (1.0, 1.0, None)))
     offset = column_means(problem.draws, problem.weights, ONE)
-    return Objective(problem, variables, offset=offset, reference=1.0)
+    return Objective(problem, variables, offset=offset)
 
 
 def flatten(weights, intercepts):
@@ -265,7 +266,7 @@ def test_a_large_mean_costs_no_digits_in_float32(corruption):
     theta = random_theta(objective)
     value, gradient = objective(theta)
     draws = [draw.astype(float) for draw in problem.draws]
-    joint = join(Problem(architecture, (), X.astype(float), draws, problem.weights, problem.mean))
+    joint = join(problem_of(architecture, (), X.astype(float), draws, problem.weights, problem.mean, ONE))
     weights, intercepts = objective.parameters(theta)
     intercepts[0] += (joint._offset - objective._offset) @ weights[0]
     joint_value, joint_gradient = joint(flatten(weights, intercepts))

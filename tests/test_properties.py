@@ -19,17 +19,18 @@ from scipy.sparse import csr_array, issparse
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.activations import ACTIVATIONS
-from skae.approach import subset
 from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, corrupted
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means
 from skae.network import Architecture
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.problem import make_problem
 from skae.projection import ProjectedObjective, why_not_projectable
 from skae.threads import RowThreads
-from skae.training import SOLVERS, centred_variables
+from skae.training import SOLVERS
+from skae.variables import centred_variables
 
 _MORE = os.environ.get("SKAE_EXAMPLES")
 
@@ -330,7 +331,8 @@ def problems(draw):
     rng = np.random.default_rng(draw(seeds))
     draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
     weights = rng.uniform(0.5, 2, X.shape[0])
-    return Problem(architecture, tuple(chosen), X, draws, weights, column_means([X], weights, RowThreads(1)))
+    mean = column_means([X], weights, RowThreads(1))
+    return make_problem(architecture, tuple(chosen), X, draws, weights, mean, RowThreads(1))
 
 
 def objectives(problem):
@@ -341,7 +343,7 @@ def objectives(problem):
     offset = column_means(problem.draws, problem.weights, one)
     for kind in classes:
         variables = centred_variables(Layout(problem.architecture, kind.n_layers), problem.architecture, 0.6, 0.7)
-        yield kind(problem, variables, offset=offset, reference=1.0, block_size=5)
+        yield kind(problem, variables, offset=offset, block_size=5)
 
 
 def decay_of(problem):
@@ -382,14 +384,14 @@ def test_gradient_is_that_of_finite_differences(problem, seed):
 @given(problems(), seeds)
 def test_order_of_the_rows_leaves_the_objective(problem, seed):
     order = np.random.default_rng(seed).permutation(problem.X.shape[0])
-    assert_same_objectives(problem, subset(problem, order), seed)
+    assert_same_objectives(problem, problem.subset(order, RowThreads(1)), seed)
 
 
 @examples(150)
 @given(problems(), seeds)
 def test_integer_weights_are_repetitions_in_the_objective(problem, seed):
     counts = np.random.default_rng(seed).integers(1, 4, problem.X.shape[0])
-    repeated = subset(problem, np.repeat(np.arange(len(counts)), counts))
+    repeated = problem.subset(np.repeat(np.arange(len(counts)), counts), RowThreads(1))
     mean = column_means([problem.X], counts.astype(float), RowThreads(1))
     weighted = replace(problem, weights=counts.astype(float), mean=mean)
     assert_same_objectives(weighted, replace(repeated, weights=np.ones(counts.sum()), mean=mean), seed)

@@ -8,10 +8,12 @@ import pytest
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
 from skae.network import Architecture
-from skae.objective import Objective, Problem
+from skae.objective import Objective
 from skae.parameters import CentredVariables, Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.problem import make_problem
 from skae.projection import ProjectedObjective
+from skae.threads import RowThreads
 
 torch = pytest.importorskip("torch")
 
@@ -85,8 +87,8 @@ def test_value_and_gradient(activation, loss, depth, tied):
     n_layers = 2 * depth
     identity = CentredVariables(layout, [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
     offset = np.zeros(WIDTHS[0])
-    problem = Problem(architecture, penalties, targets, [inputs], weights, offset)
-    objective = Objective(problem, identity, offset=offset, reference=1.0, block_size=4)
+    problem = make_problem(architecture, penalties, targets, [inputs], weights, offset, RowThreads(1))
+    objective = Objective(problem, identity, offset=offset, block_size=4)
     theta = 0.7 * rng.standard_normal(objective.size)
     value, gradient = objective(theta)
 
@@ -96,7 +98,8 @@ def test_value_and_gradient(activation, loss, depth, tied):
         flat, architecture, activation, loss, torch.tensor(inputs), torch.tensor(targets), shares, bounded
     )
     expected.backward()
-    np.testing.assert_allclose(value, expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(objective.terms.sum(), expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(value, expected.item() - problem.least, rtol=1e-10)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
@@ -128,8 +131,9 @@ def test_projected_value_and_gradient(activation, depth):
     penalties = [WeightDecay(ALPHA), L1Sparsity(L1), Contraction(LAMBDA)] + [KLSparsity(BETA, RHO)] * bounded
     n_layers = 2 * depth - 1
     identity = CentredVariables(Layout(architecture, -1), [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
-    problem = Problem(architecture, penalties, targets, [inputs], weights, weights @ targets / weights.sum())
-    objective = ProjectedObjective(problem, identity, offset=np.zeros(WIDTHS[0]), reference=1.0, block_size=4)
+    mean = weights @ targets / weights.sum()
+    problem = make_problem(architecture, penalties, targets, [inputs], weights, mean, RowThreads(1))
+    objective = ProjectedObjective(problem, identity, offset=np.zeros(WIDTHS[0]), block_size=4)
     theta = 0.7 * rng.standard_normal(objective.size)
     value, gradient = objective(theta)
 
