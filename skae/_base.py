@@ -18,6 +18,7 @@ from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOption
 from skae._typing import MatrixLike
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
+from skae.distinct import distinct_rows
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes, scale_about
@@ -130,9 +131,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     def _own_penalties(self):
         return ()
 
-    def _draws(self, X, rng):
-        """The network's inputs, a list of arrays of the shape of X."""
-        return [X]
+    def _draws(self, X, weights, rng):
+        """Return the targets, the network's inputs, a list of arrays of their shape, and the weights of the rows."""
+        return X, [X], weights
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -188,12 +189,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     def _fit(self, X, sample_weight, going_on, task):
         """Return the fitted attributes."""
-        given, X = X, self._validated(X, reset=True)
-        weights = validated_weights(sample_weight, X)
+        given, every_row = X, self._validated(X, reset=True)
+        weights = validated_weights(sample_weight, every_row)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if going_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
-        X, weights, held_out, rows = self._split(X, weights, seed)
-        task.begin(X, given, sample_weight, rows)
+        X, weights, held_out, rows = self._split(every_row, weights, seed)
+        task.begin(every_row, given, sample_weight, rows)
+        del every_row  # it may be a copy, and X another one
 
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
@@ -201,7 +203,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
         for penalty in penalties:
             penalty.check_code(architecture.code)
-        problem = Problem(architecture, penalties, X, self._draws(X, corruption_rng), weights, mean)
+        problem = Problem(architecture, penalties, *self._draws(X, weights, corruption_rng), mean)
 
         start = self._previous_parameters(architecture) if going_on else None
         rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
@@ -211,20 +213,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
 
     def _split(self, X, weights, seed):
-        """Return the rows to train on, their weights, HeldOut or None, and the indices of the former, None for all."""
+        """Return the rows to train on, their weights, HeldOut or None, and the indices of all rows that equal the first."""
         loss = make_loss(self.loss, self.output_activation)
-        trained_on, held_out = np.flatnonzero(weights), None
+        distinct = distinct_rows(X, weights)
+        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
         if self.early_stopping:
-            is_held_out = draw_held_out(len(trained_on), self.validation_fraction, seed)
-            trained_on, others = trained_on[~is_held_out], trained_on[is_held_out]
-            held_out = HeldOut(X[others], weights[others], self.n_iter_no_change)
+            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
+            held_out = HeldOut(*distinct.take(X, ~trained_on), self.n_iter_no_change)
             loss.check_targets(held_out.X)
-        if len(trained_on) == len(weights):
-            trained_on = None
-        else:
-            X, weights = X[trained_on], weights[trained_on]
+        rows = distinct.equal_to(trained_on)
+        X, weights = distinct.take(X, trained_on)
         loss.check_targets(X)
-        return X, weights, held_out, trained_on
+        return X, weights, held_out, rows
 
     def _best_run(self, problem, held_out, rngs, task, attributes, start, n_parts):
         """Return the best of the runs, one a generator, as Trained."""
