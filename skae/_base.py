@@ -213,7 +213,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
 
     def _split(self, X, weights, seed):
-        """Return the rows to train on, their weights, HeldOut or None, and the indices of all rows that equal the first."""
+        """Return the rows to train on, their weights, HeldOut or None, and the indices of all rows that equal them."""
         loss = make_loss(self.loss, self.output_activation)
         distinct = distinct_rows(X, weights)
         trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
