@@ -168,6 +168,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
         UserWarning
             If the code came out the same for all rows, or early stopping undid what the penalties were at.
+
+        Notes
+        -----
+        Equal rows are merged, and their weights added, if X has at most 2^22 entries or fewer than half of its rows are
+        distinct. In the first case the result does not depend on the order of the rows.
         """
         going_on = self.warm_start and hasattr(self, "coefs_")
         # First, and left as it is by an error: scikit-learn tears down what this sets up.

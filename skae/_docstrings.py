@@ -73,8 +73,8 @@ maxcor : int, default={maxcor}
 early_stopping : bool, default={early_stopping}
     Whether to hold out rows, to follow their mean reconstruction loss (of the rows as they are, without penalties)
     after every iteration, to stop when it no longer falls, and to return the iterate where it was lowest. The rows
-    are drawn at random; those trained on are copied. Made against overfitting: strong penalties, which give up
-    reconstruction, look like it, and a warning says so.
+    are drawn at random, equal ones as one row; those trained on are copied. Made against overfitting: strong
+    penalties, which give up reconstruction, look like it, and a warning says so.
 
 validation_fraction : float in (0, 1), default={validation_fraction}
     Share of the rows to hold out, rounded up. Of use with `early_stopping` only.
