@@ -18,6 +18,7 @@ from skae._typing import MatrixLike
 from skae._validation import validated_weights
 from skae.activations import ACTIVATIONS
 from skae.diagnosis import complaint
+from skae.distinct import distinct_rows
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
 from skae.moments import column_means, principal_axes, scale_about
@@ -126,9 +127,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     def _own_penalties(self):
         return ()
 
-    def _draws(self, X, rng):
-        """The network's inputs, a list of arrays of the shape of X."""
-        return [X]
+    def _draws(self, X, weights, rng):
+        """Return the targets, the network's inputs, a list of arrays of their shape, and the weights of the rows."""
+        return X, [X], weights
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -165,6 +166,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             If the result explains hardly more than the mean of the training rows, or mainly a few outliers; if the mean
             activation is far from the sparsity target; or if early stopping selected an iterate from before the
             penalties took effect. The text gives the cause as far as it is known, and what to change.
+
+        Notes
+        -----
+        Equal rows are merged, and their weights added, if X has at most 2^22 entries or fewer than half of its rows are
+        distinct. In the first case the result does not depend on the order of the rows.
         """
         going_on = self.warm_start and hasattr(self, "coefs_")
         # First, and left as it is by an error: scikit-learn tears down what this sets up.
@@ -186,12 +192,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     def _fit(self, X, sample_weight, going_on, task):
         """Return the fitted attributes."""
-        given, X = X, self._validated(X, reset=True)
-        weights = validated_weights(sample_weight, X)
+        given, every_row = X, self._validated(X, reset=True)
+        weights = validated_weights(sample_weight, every_row)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if going_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
-        X, weights, held_out, rows = self._split(X, weights, seed)
-        task.begin(X, given, sample_weight, rows)
+        X, weights, held_out, rows, firsts = self._split(every_row, weights, seed)
+        task.begin(every_row, given, sample_weight, rows)
+        del every_row  # it may be a copy, and X another one
 
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
@@ -199,8 +206,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
             for penalty in penalties:
                 penalty.check_code(architecture.code)
-            draws = self._draws(X, corruption_rng)
-            problem = make_problem(architecture, penalties, X, draws, weights, mean, threads)
+            n_distinct = X.shape[0]
+            inputs = self._draws(X, weights, corruption_rng)
+            problem = make_problem(architecture, penalties, *inputs, mean, threads, n_distinct)
 
         start = self._previous_parameters(architecture) if going_on else None
         rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
@@ -208,24 +216,25 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         precision = np.finfo(problem.X.dtype).eps
         search = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
         trained = self._best_run(problem, search, held_out, rngs, task, attributes, start, threads.n_threads)
-        self._check_result(trained, problem, search, lambda index: index if rows is None else rows[index])
+        self._check_result(trained, problem, search, firsts)
         return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
 
     def _split(self, X, weights, seed):
-        """Return the rows to train on, their weights, HeldOut or None, and the indices of the former, None for all."""
+        """Split the distinct rows of X.
+
+        Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
+        trained on, and the index of the first one that equals each.
+        """
         loss = make_loss(self.loss, self.output_activation)
-        trained_on, held_out = np.flatnonzero(weights), None
+        distinct = distinct_rows(X, weights)
+        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
         if self.early_stopping:
-            is_held_out = draw_held_out(len(trained_on), self.validation_fraction, seed)
-            trained_on, others = trained_on[~is_held_out], trained_on[is_held_out]
-            held_out = HeldOut(X[others], weights[others])
+            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
+            held_out = HeldOut(*distinct.take(X, ~trained_on))
             loss.check_targets(held_out.X)
-        if len(trained_on) == len(weights):
-            trained_on = None
-        else:
-            X, weights = X[trained_on], weights[trained_on]
+        X, weights = distinct.take(X, trained_on)
         loss.check_targets(X)
-        return X, weights, held_out, trained_on
+        return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
 
     def _best_run(self, problem, search, held_out, rngs, task, attributes, start, n_parts):
         """Return the best of the runs, one a generator, as Trained."""
@@ -316,8 +325,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             )
         return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
-    def _check_result(self, trained, problem, search, row_numbers):
-        """Raise if the result is unusable; warn if it is poor."""
+    def _check_result(self, trained, problem, search, firsts):
+        """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first."""
         if not trained.is_finite:
             raise ValueError(
                 f"The solver ended on values that are not finite (objective {trained.result.fun}). "
@@ -337,7 +346,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             search,
             name=type(self).__name__,
             penalty_names=own + further,
-            row_numbers=row_numbers,
+            outliers=firsts[problem.outliers % problem.n_distinct],
         )
         if warning is not None:
             category, text = warning

@@ -39,7 +39,8 @@ class FitTask:
     Notes
     -----
     The hooks get the rows trained on as X and as y, which a scorer of reconstructions has no other use for, the weights
-    if there are any, and the state from which scikit-learn makes a fitted copy, if a callback asks for one.
+    if there are any, and the state from which scikit-learn makes a fitted copy, if a callback asks for one. Rows that
+    the fit merges, because they are equal, are shown as they were given.
     """
 
     def __init__(self, estimator, n_restarts, n_iterations):
@@ -57,22 +58,21 @@ class FitTask:
         Parameters
         ----------
         X : {ndarray, CSR}
-            The rows trained on.
+            All rows, validated.
 
         given, sample_weight
-            All rows and weights, as they came. A frame is shown as one, for the sake of its names.
+            The same rows, and their weights, as they came. A frame is shown as one, for the sake of its names.
 
-        rows : ndarray or None
-            Which of these are trained on; None: all.
+        rows : ndarray
+            The indices of those trained on.
         """
 
         def trained_on(values):
-            return values if rows is None else safe_indexing(values, rows)
+            return values if len(rows) == X.shape[0] else safe_indexing(values, rows)
 
-        if hasattr(self._estimator, "feature_names_in_"):
-            X = trained_on(given)
+        shown = trained_on(given if hasattr(self._estimator, "feature_names_in_") else X)
         metadata = None if sample_weight is None else {"sample_weight": np.asarray(trained_on(sample_weight))}
-        self._data |= {"X": X, "y": X, "metadata": metadata}
+        self._data |= {"X": shown, "y": shown, "metadata": metadata}
         self._stop = _begin(self._context, self._data)
 
     def searches(self, index, attributes):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from math import ceil
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from skae._docstrings import documented
 from skae._sklearn import InvalidParameterError, StrOptions, integers, reals
 from skae.corruption import CORRUPTIONS, Corruption, corrupted
 from skae.penalties import Penalty
+
+# With one corruption each, a few rows are learned by heart, noise and all. The repeated rows must fit into memory.
+_MIN_CORRUPTED_ROWS = 4000
+_MAX_REPEATED_ENTRIES = 2**22
 
 
 @documented
@@ -28,6 +33,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         "masking" sets entries to zero, which should be nothing unusual in X; "gaussian" adds noise; "salt_and_pepper"
         sets entries to the minimum or the maximum of their column. Otherwise an object of `skae.corruption`, or a
         callable(X, rng) that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
+        Its X has the distinct rows of that of `fit`, in an order of their own and perhaps many times.
         Sparse X takes "masking", or a callable that returns sparse what it gets as CSR.
 
     corruption_level : float, default=0.25
@@ -35,7 +41,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         and callables have their own.
 
     n_corruptions : int, default=1
-        Number of independent corruptions of every row. The cost of a fit grows in proportion.
+        Number of independent corruptions of every distinct row. The cost of a fit grows in proportion. Few rows are
+        corrupted more often, so that there are at least 4,000 corrupted rows, or as many as make 2^22 entries.
 
     {parameters}
 
@@ -152,6 +159,20 @@ class DenoisingAutoencoder(BaseAutoencoder):
             raise ValueError(f"An object or a callable has its own level: leave corruption_level at {default}.")
         return self.corruption
 
-    def _draws(self, X, rng):
+    def _draws(self, X, weights, rng):
         corruption = self._corruption()
-        return [corrupted(corruption, X, rng) for _ in range(self.n_corruptions)]
+        n_rows = X.shape[0]
+        n_wanted = min(_MIN_CORRUPTED_ROWS, _MAX_REPEATED_ENTRIES // X.shape[1])
+        n_repeats = max(1, ceil(n_wanted / (n_rows * self.n_corruptions)))
+        repeated = np.tile(np.arange(n_rows), n_repeats)
+        targets = X if n_repeats == 1 else X[repeated]
+        draws = [corrupted(corruption, targets, rng) for _ in range(self.n_corruptions)]
+        if n_repeats > 1 and all(_repeats_itself(draw, n_rows) for draw in draws):
+            return X, [draw[:n_rows] for draw in draws], weights
+        return targets, draws, weights[repeated]
+
+
+def _repeats_itself(draw, n_rows):
+    """Whether a draw consists of copies of its first rows: then the corruption is not random, or there is none."""
+    starts = range(n_rows, draw.shape[0], n_rows)
+    return all((draw[start : start + n_rows] != draw[:n_rows]).sum() == 0 for start in starts)

@@ -79,8 +79,8 @@ maxcor : int, default={maxcor}
 early_stopping : bool, default={early_stopping}
     Whether to hold out rows, to follow their mean reconstruction loss (of the rows as they are, without penalties)
     after every iteration over all others, to stop when it falls by too little (see `tol`), and to return the iterate
-    where it was lowest. The rows are drawn at random; those trained on are copied. Intended against overfitting.
-    Strong penalties also raise the held-out loss and can be mistaken for it; a warning says so.
+    where it was lowest. The rows are drawn at random, equal ones as one row; those trained on are copied. Intended
+    against overfitting. Strong penalties also raise the held-out loss and can be mistaken for it; a warning says so.
 
 validation_fraction : float in (0, 1), default={validation_fraction}
     Share of the rows to hold out, rounded up. Of use with `early_stopping` only.

@@ -168,7 +168,7 @@ _ADVICE = {
 }
 
 
-def complaint(trained, problem, search, *, name, penalty_names, row_numbers):
+def complaint(trained, problem, search, *, name, penalty_names, outliers):
     """Return the category and the text of the most useful warning about a training run, or None.
 
     Parameters
@@ -186,14 +186,14 @@ def complaint(trained, problem, search, *, name, penalty_names, row_numbers):
     penalty_names : list of str
         The penalties as a user sees them.
 
-    row_numbers : callable(ndarray of int) -> ndarray of int
-        Turns numbers of the problem's rows into those of the rows that `fit` was given.
+    outliers : ndarray of int
+        The outliers' numbers among the rows that `fit` was given.
     """
     verdict, status = trained.verdict, trained.result.status
     if status is Status.CALLBACK and trained.kept is None:
         return None  # the user wanted no more
     if verdict.is_dominated:
-        return UserWarning, _dominated(name, verdict, row_numbers(problem.outliers))
+        return UserWarning, _dominated(name, verdict, outliers)
     cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
     if cause is not None:
         return UserWarning, f"{_poor(name, verdict)} {cause}"

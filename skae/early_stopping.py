@@ -30,8 +30,8 @@ def draw_held_out(n_samples, fraction, seed):
     if n_held_out == n_samples:
         raise ValueError(
             "early_stopping=True needs rows to train on and rows to hold out, but "
-            f"validation_fraction={fraction:g} holds out all of n_samples={n_samples} (of positive weight). Give more "
-            "samples, or a smaller validation_fraction."
+            f"validation_fraction={fraction:g} holds out all of n_samples={n_samples} (distinct rows of "
+            "positive weight). Give more samples, or a smaller validation_fraction."
         )
     is_held_out = np.zeros(n_samples, dtype=bool)
     is_held_out[np.random.default_rng(seed).permutation(n_samples)[:n_held_out]] = True

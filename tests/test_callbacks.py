@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -116,6 +117,33 @@ def test_hooks_get_the_rows_trained_on_as_data_and_as_targets(Autoencoder, weigh
         else:
             assert_array_equal(rows, X[weights > 0])
             assert_array_equal(metadata["sample_weight"], weights[weights > 0])
+
+
+@each
+@pytest.mark.parametrize("kind", [np.array, csr_array, pd.DataFrame], ids=["dense", "sparse", "frame"])
+def test_hooks_get_repeated_rows_as_they_were_given(Autoencoder, kind):
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(X)), 3))
+    data = kind(X[order])
+    if kind is pd.DataFrame:
+        data.columns = [f"feature {j}" for j in range(X.shape[1])]
+    weights = np.arange(len(order)) % 4
+    spy = Spy()
+    estimator = make(Autoencoder, early_stopping=True).set_callbacks(spy).fit(data, sample_weight=weights)
+    rows, _, metadata, _ = spy.iterates[0]
+    assert type(rows) is type(data)
+    rows = rows.toarray() if kind is csr_array else np.asarray(rows)
+    of_x = (rows[:, None] == X).all(axis=2).argmax(axis=1)
+    kept = np.isin(order, of_x) & (weights > 0)
+    assert_array_equal(rows, X[order[kept]])
+    assert_array_equal(metadata["sample_weight"], weights[kept])
+    assert len(set(of_x)) == len(set(order[weights > 0])) - np.ceil(0.1 * len(set(order[weights > 0])))
+    assert_allclose(estimator.mean_, np.average(rows, axis=0, weights=weights[kept]), atol=1e-12)
+
+
+def test_hooks_get_x_itself_where_all_rows_are_trained_on():
+    spy = Spy()
+    make(AutoencoderTransformer).set_callbacks(spy).fit(X)
+    assert spy.iterates[0][0] is X
 
 
 def test_tasks_are_nested_and_every_one_ends():

@@ -94,6 +94,12 @@ def no_fit_in_flight():
     threads._inside.clear()
 
 
+@pytest.fixture(autouse=True)
+def as_many_corrupted_rows_as_rows(monkeypatch):
+    """Of more rows, a joint search would begin with searches on parts, where other things go wrong first."""
+    monkeypatch.setattr("skae._denoising._MIN_CORRUPTED_ROWS", 1)
+
+
 @pytest.fixture
 def pools(monkeypatch):
     """Libraries of three and of two threads, for the package to hold at one."""

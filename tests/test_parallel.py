@@ -179,7 +179,7 @@ def test_restarts_inside_a_grid_give_the_same_scores(backend):
 
     def scores(n_jobs):
         estimator = make(SparseAutoencoder, n_init=2, n_jobs=n_jobs)
-        return GridSearchCV(estimator, {"alpha": [1e-4, 1e-2]}, cv=2, n_jobs=n_jobs).fit(X)
+        return GridSearchCV(estimator, {"alpha": [1e-4, 1e-3]}, cv=2, n_jobs=n_jobs).fit(X)
 
     sequential, nested = scores(None), scores(2)
     assert_allclose(nested.cv_results_["mean_test_score"], sequential.cv_results_["mean_test_score"], rtol=1e-6)

@@ -1,0 +1,377 @@
+"""Distinct rows, against plain Python and NumPy; and fits, which depend on nothing else, to the last bit."""
+
+import tracemalloc
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import StandardScaler
+
+import skae._base
+import skae._denoising
+import skae.distinct
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae.corruption import CORRUPTIONS
+from skae.distinct import distinct_rows
+
+examples = settings(max_examples=200, derandomize=True, database=None, deadline=None)
+
+# Few values, so that rows are equal, or begin alike; and both zeros.
+values = st.sampled_from([-1.5, -0.0, 0.0, 1.0, 2.0])
+tables = st.tuples(st.integers(1, 12), st.integers(1, 20)).flatmap(
+    lambda shape: arrays(np.float64, shape, elements=values)
+)
+
+
+@st.composite
+def weighted_tables(draw):
+    X = draw(tables)
+    copies = draw(st.lists(st.integers(0, len(X) - 1), max_size=24))
+    X = np.concatenate([X, X[copies]])
+    weights = draw(arrays(np.float64, len(X), elements=st.integers(0, 3).map(float)))
+    weights[draw(st.integers(0, len(X) - 1))] = 1
+    return X, weights
+
+
+def by_hand(X, weights):
+    """The sum of the weights by row, in the order of first occurrence."""
+    sums = {}
+    for row, weight in zip(map(tuple, X), weights, strict=True):
+        if weight > 0:
+            sums[row] = sums.get(row, 0.0) + weight
+    return sums
+
+
+def assert_as_by_hand(distinct, X, weights, expected):
+    """The rows are the keys of `expected`, in its order."""
+    rows = [tuple(row) for row in X]
+    firsts = {}
+    for index in np.flatnonzero(weights):
+        firsts.setdefault(rows[index], index)
+    assert distinct.indices.tolist() == [firsts[row] for row in expected]
+    assert distinct.weights.tolist() == list(expected.values())
+    place = {row: number for number, row in enumerate(expected)}
+    assert distinct.numbers.tolist() == [
+        place[row] if weight else -1 for row, weight in zip(rows, weights, strict=True)
+    ]
+
+
+def with_stored_zeros(X):
+    """CSR that stores every entry."""
+    m, n = X.shape
+    return sparse.csr_array((X.ravel(), np.tile(np.arange(n), m), np.arange(0, m * n + 1, n)), shape=X.shape)
+
+
+def same_values(X):
+    return [
+        X.astype(np.float32),
+        np.asfortranarray(X),
+        X[::-1, ::-1].copy()[::-1, ::-1],
+        sparse.csr_array(X),
+        sparse.csr_matrix(X),
+        with_stored_zeros(X),
+        X + 0.0,
+    ]
+
+
+@pytest.fixture
+def every_x_is_large(monkeypatch):
+    monkeypatch.setattr(skae.distinct, "_SMALL", 0)
+    monkeypatch.setattr(skae.distinct, "_BLOCK_ENTRIES", 16)
+
+
+# Small X: sorted by value.
+
+
+@examples
+@given(weighted_tables())
+def test_as_a_sorted_set_of_tuples(table):
+    X, weights = table
+    expected = by_hand(X, weights)
+    assert_as_by_hand(distinct_rows(X, weights), X, weights, {row: expected[row] for row in sorted(expected)})
+
+
+@examples
+@given(weighted_tables(), st.sampled_from([1e-3, 3.0, 1e300]))
+def test_the_same_whatever_the_dtype_the_format_and_the_unit(table, unit):
+    X, weights = table
+    expected = distinct_rows(X, weights)
+    for same in [*same_values(X), unit * X]:
+        distinct = distinct_rows(same, weights)
+        assert_array_equal(distinct.indices, expected.indices)
+        assert_array_equal(distinct.numbers, expected.numbers)
+        assert_array_equal(distinct.weights, expected.weights)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.random.default_rng(0).normal(size=(2000, 7)),
+        np.random.default_rng(1).integers(0, 2, size=(3000, 40))[np.random.default_rng(2).integers(0, 700, 3000)],
+        np.random.default_rng(3).integers(0, 3, size=(5000, 8)),
+        np.repeat(np.eye(50, 300, 250), 3, axis=0),
+        np.zeros((5, 4)),
+        np.ones((1, 1)),
+    ],
+    ids=["continuous", "repeated", "many ties", "different in late columns", "constant", "one row"],
+)
+def test_as_numpy_unique(X):
+    X = X.astype(np.float64)
+    rows, indices, numbers, counts = np.unique(X, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    for same in (X, sparse.csr_array(X)):
+        distinct = distinct_rows(same, np.ones(len(X)))
+        assert_array_equal(distinct.indices, indices)
+        assert_array_equal(distinct.numbers, numbers.ravel())
+        assert_array_equal(distinct.weights, counts)
+        chosen, _ = distinct.take(same, np.ones(len(rows), dtype=bool))
+        assert_array_equal(chosen.toarray() if sparse.issparse(chosen) else chosen, rows)
+
+
+def test_sums_of_weights_do_not_depend_on_their_order():
+    weights = np.array([0.1, 0.2, 0.3, 1e-17, 1.0])
+    sums = {distinct_rows(np.ones((5, 2)), weights[list(order)]).weights.tobytes() for order in permutations(range(5))}
+    assert len(sums) == 1
+
+
+def test_wide_sparse_rows_stay_sparse():
+    X = sparse.random_array((200, 20_000), density=0.001, format="csr", random_state=0)
+    tracemalloc.start()
+    try:
+        distinct_rows(X, np.ones(200))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 200 * 20_000 / 2
+
+
+# Large X: merged by hash, or not at all.
+
+
+@examples
+@given(weighted_tables())
+def test_large_x_is_merged_in_the_order_of_first_occurrence(table):
+    X, weights = table
+    expected = by_hand(X, weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skae.distinct, "_SMALL", 0)
+        patch.setattr(skae.distinct, "_BLOCK_ENTRIES", 16)
+        for same in [X, *same_values(X)]:
+            distinct = distinct_rows(same, weights)
+            if 2 * len(expected) < np.count_nonzero(weights):
+                assert_as_by_hand(distinct, X, weights, expected)
+            else:
+                kept = np.flatnonzero(weights)
+                assert distinct.indices is None or distinct.indices.tolist() == kept.tolist()
+                assert_array_equal(distinct.weights, weights[kept])
+                assert_array_equal(distinct.numbers[kept], np.arange(len(kept)))
+                assert (distinct.numbers[weights == 0] == -1).all()
+
+
+@pytest.mark.parametrize(("n_samples", "merged"), [(8, False), (9, True)])
+def test_large_x_is_merged_if_under_half_of_its_rows_are_distinct(n_samples, merged, every_x_is_large):
+    X = (np.arange(3.0 * n_samples).reshape(n_samples, 3) // 3) % 4
+    distinct = distinct_rows(X, np.ones(n_samples))
+    assert (distinct.indices is not None) == merged
+    assert len(distinct.weights) == (4 if merged else n_samples)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csr_matrix])
+def test_a_collision_of_hashes_merges_no_different_rows(kind, every_x_is_large, monkeypatch):
+    monkeypatch.setattr(skae.distinct, "_hashes", lambda X: np.zeros(X.shape[0], dtype=np.uint64))
+    dense = np.random.default_rng(0).integers(0, 2, size=(40, 3)).astype(float)
+    distinct = distinct_rows(kind(dense), np.ones(40))
+    assert_array_equal(dense[distinct.indices][distinct.numbers], dense)
+    assert distinct.weights.sum() == 40
+
+
+def test_hashes_tell_similar_rows_apart():
+    grid = np.array(list(product(range(10), repeat=5))) / 8
+    rows = np.concatenate([grid, 2.0**40 * grid[1:], -grid[1:], grid[1:] + 1e-13])
+    assert len(np.unique(skae.distinct._hashes(rows))) == len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_large_x_without_repeated_rows_is_not_copied():
+    X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
+    for data, size in ((X, X.nbytes), (sparse.csr_array(X), 2 * X.nbytes)):
+        tracemalloc.start()
+        try:
+            distinct = distinct_rows(data, np.ones(len(X)))
+            rows, _ = distinct.take(data, np.ones(len(X), dtype=bool))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert rows is data
+        assert peak < size / 4
+
+
+# Fits.
+
+AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
+WINE = StandardScaler().fit_transform(load_wine().data)
+WINE.flags.writeable = False
+COUNTS = np.random.default_rng(0).integers(0, 5, size=len(WINE))
+SETTINGS = {
+    "default": {},
+    "joint": {"solver": "lbfgs", "tol": 1e-3},
+    "deep": {"hidden_layer_sizes": (8,), "activation": "tanh", "init": "pca"},
+    "share of variance": {"n_components": 0.8},
+    "early stopping": {"early_stopping": True, "validation_fraction": 0.2},
+    "restarts": {"n_init": 2},
+}
+each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
+in_every_setting = pytest.mark.parametrize("name", SETTINGS)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*max_iter:sklearn.exceptions.ConvergenceWarning", "ignore:early_stopping=True kept:UserWarning"
+)
+
+
+def make(Autoencoder, name="default", **parameters):
+    return Autoencoder(**{"n_components": 4, "max_iter": 60, "random_state": 0, **SETTINGS[name], **parameters})
+
+
+def assert_same_model(first, second):
+    for attribute in ("coefs_", "intercepts_"):
+        for part, other in zip(getattr(first, attribute), getattr(second, attribute), strict=True):
+            assert_array_equal(part, other)
+    assert_array_equal(first.mean_, second.mean_)
+    assert first.loss_curve_ == second.loss_curve_
+    assert first.validation_loss_curve_ == second.validation_loss_curve_
+
+
+@each
+@in_every_setting
+@pytest.mark.parametrize("kind", [np.asarray, np.asfortranarray, sparse.csr_array, np.float32])
+def test_the_order_of_the_rows_does_not_matter(Autoencoder, name, kind):
+    order = np.random.default_rng(1).permutation(len(WINE))
+    weights = np.random.default_rng(2).uniform(size=len(WINE))
+    estimator = make(Autoencoder, name, max_iter=20)
+    expected = clone(estimator).fit(kind(WINE), sample_weight=weights)
+    assert_same_model(estimator.fit(kind(WINE[order]), sample_weight=weights[order]), expected)
+
+
+@each
+@in_every_setting
+def test_integer_weights_repeat_rows(Autoencoder, name):
+    repeated = np.random.default_rng(1).permutation(np.repeat(WINE, COUNTS, axis=0))
+    estimator = make(Autoencoder, name)
+    expected = clone(estimator).fit(repeated)
+    assert_same_model(estimator.fit(WINE, sample_weight=COUNTS), expected)
+
+
+@each
+def test_integer_weights_repeat_rows_where_a_search_starts_on_parts(Autoencoder):
+    X = np.random.default_rng(0).uniform(size=(2000, 5))
+    counts = np.random.default_rng(1).integers(0, 3, size=len(X))
+    estimator = make(Autoencoder, solver="lbfgs", max_iter=10)
+    expected = clone(estimator).fit(np.repeat(X, counts, axis=0)[::-1])
+    assert_same_model(estimator.fit(X, sample_weight=counts), expected)
+
+
+@each
+@in_every_setting
+def test_weight_zero_removes_rows(Autoencoder, name):
+    estimator = make(Autoencoder, name)
+    expected = clone(estimator).fit(WINE[COUNTS > 0])
+    assert_same_model(estimator.fit(WINE, sample_weight=COUNTS > 0), expected)
+
+
+@each
+def test_zeros_are_one_value(Autoencoder):
+    X = np.where(np.abs(WINE) < 0.7, 0.0, WINE)
+    other = np.where((X == 0) & (np.arange(X.shape[1]) % 2 == 0), -0.0, X)
+    assert_same_model(make(Autoencoder).fit(other), make(Autoencoder).fit(X))
+    estimators = [make(Autoencoder).fit(data) for data in (with_stored_zeros(other), sparse.csr_array(X))]
+    assert_same_model(*estimators)
+
+
+@each
+def test_a_warm_start_holds_out_the_rows_that_it_held_out(Autoencoder):
+    first, second = (make(Autoencoder, "early stopping", warm_start=True, max_iter=5) for _ in range(2))
+    first.fit(WINE).fit(WINE)
+    second.fit(WINE).fit(WINE[::-1])
+    assert_same_model(first, second)
+
+
+def test_equal_rows_are_held_out_together():
+    few = WINE[:20]
+    estimator = make(AutoencoderTransformer, "early stopping")
+    mean = estimator.fit(np.tile(few, (30, 1))).mean_
+    np.testing.assert_allclose(mean, clone(estimator).fit(few).mean_)
+
+
+def test_one_distinct_row_cannot_be_held_out():
+    with pytest.raises(ValueError, match=r"n_samples=1 \(distinct rows of positive weight\)"):
+        make(AutoencoderTransformer, "early stopping").fit(np.ones((10, 3)))
+
+
+def test_a_fit_of_large_x_without_repeated_rows_is_on_x_itself(monkeypatch):
+    problems, Problem = [], skae._base.Problem
+    monkeypatch.setattr(skae._base, "Problem", lambda *parts: problems.append(Problem(*parts)) or problems[-1])
+    X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
+    make(AutoencoderTransformer, activation="identity").fit(X)
+    assert np.shares_memory(problems[0].X, X)
+
+
+# Draws of a denoising fit.
+
+
+def noisy(X, rng):
+    return X + rng.standard_normal(X.shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_corruptions", "n_repeats"),
+    [
+        ((60, 5), 1, 67),
+        ((60, 5), 3, 23),
+        ((60, 5), 70, 1),
+        ((1, 5), 1, 4000),
+        ((3999, 2), 1, 2),
+        ((4000, 2), 1, 1),
+        # Of so many columns, 2^22 entries are 512 rows.
+        ((100, 8192), 1, 6),
+        ((100, 8192), 6, 1),
+    ],
+)
+def test_few_rows_are_corrupted_often(shape, n_corruptions, n_repeats):
+    X = np.random.default_rng(0).uniform(size=shape)
+    estimator = DenoisingAutoencoder(corruption=noisy, n_corruptions=n_corruptions)
+    targets, draws, weights = estimator._draws(X, np.arange(len(X)), np.random.default_rng(1))
+    assert_array_equal(targets, np.tile(X, (n_repeats, 1)))
+    assert_array_equal(weights, np.tile(np.arange(len(X)), n_repeats))
+    assert len(draws) == n_corruptions
+    noise = np.concatenate(draws) - np.tile(targets, (n_corruptions, 1))
+    assert len(np.unique(noise[:, 0])) == len(noise)
+
+
+@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
+def test_a_corruption_that_is_not_random_is_made_once(kind):
+    X = kind(WINE)
+    estimator = DenoisingAutoencoder(corruption=lambda X, rng: 0.5 * X, n_corruptions=2)
+    targets, draws, weights = estimator._draws(X, np.ones(len(WINE)), np.random.default_rng(0))
+    assert targets is X
+    assert len(weights) == len(WINE)
+    for draw in draws:
+        assert_array_equal(draw.toarray() if sparse.issparse(draw) else draw, 0.5 * WINE)
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_more_draws_denoise_better(corruption, monkeypatch):
+    """Unseen corruptions of the rows trained on, without which a fit knows its few draws by heart."""
+
+    def fresh_error():
+        estimator = make(DenoisingAutoencoder, n_components=10, corruption=corruption, corruption_level=0.5)
+        estimator.fit(WINE)
+        corrupted = CORRUPTIONS[corruption](0.5).corrupt(np.tile(WINE, (20, 1)), np.random.default_rng(9))
+        return np.mean((estimator.reconstruct(corrupted) - np.tile(WINE, (20, 1))) ** 2)
+
+    many = fresh_error()
+    monkeypatch.setattr(skae._denoising, "_MIN_CORRUPTED_ROWS", 1)
+    assert many < 0.9 * fresh_error()
