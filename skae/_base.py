@@ -346,7 +346,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             search,
             name=type(self).__name__,
             penalty_names=own + further,
-            outliers=firsts[problem.outliers % problem.n_distinct],
+            outliers=firsts[np.unique(problem.outliers % problem.n_distinct)],
         )
         if warning is not None:
             category, text = warning

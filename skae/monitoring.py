@@ -221,9 +221,10 @@ class History:
         """Return an Iterate that goes by the latest number of iterations and evaluations."""
         return Iterate(self, phase, self.n_iterations, theta, terms, fall, self.n_evaluations)
 
-    def let_go(self):
-        """Forget the watchers, which may keep iterates, and through them what the iterates need."""
-        self._watchers = []
+    def end(self):
+        """Return the latest iterate, and forget it and the watchers, which keep iterates that refer to the history."""
+        latest, self.latest, self._watchers = self.latest, None, []
+        return latest
 
 
 class Cancellation:

@@ -166,7 +166,7 @@ def _solved(problem, watchers, threads):
     history.n_rows_evaluated = n_rows
     with suppress(StopIteration):
         history.add(Phase(None, lambda theta: parameters, n_rows, is_whole=True), result.x, terms, result.fall)
-    return result, history.latest, {"n_iterations": 1}
+    return result, history.end(), {"n_iterations": 1}
 
 
 def _searched(problem, solver, search, watchers, threads, held_out, *, start, init, rng):
@@ -202,7 +202,6 @@ def _searched(problem, solver, search, watchers, threads, held_out, *, start, in
         max_iter = search.max_iter - history.n_iterations
         max_fun = max(1, search.max_fun - history.n_evaluations)
         result = history.minimize(replace(search, max_iter=max_iter, max_fun=max_fun), phase, theta)
-    history.let_go()
     return _result(result, history, patience)
 
 
@@ -252,9 +251,8 @@ def _evaluated(history, phase, theta):
 def _result(result, history, patience):
     """Return the SolverResult, the Iterate that is the result of the fit, and details for Trained."""
     details = {"n_iterations": history.n_iterations}
-    if patience is None:
-        iterate = history.latest
-    else:
+    iterate = history.end()
+    if patience is not None:
         iterate = patience.best
         result = replace(result, x=iterate.theta)
         details |= {"kept": iterate.number, "outvoted": patience.outvotes_penalties}

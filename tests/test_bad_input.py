@@ -365,7 +365,8 @@ def test_memory_layout(Autoencoder, layout, tmp_path):
 @pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, SparseAutoencoder, ContractiveAutoencoder])
 @pytest.mark.parametrize("order", ["C", "F", "reversed"])
 def test_data_are_not_copied_whole(Autoencoder, order):
-    data = np.random.default_rng(0).uniform(size=(200_000, 20))
+    """Beyond 2^22 entries, up to which the distinct rows are put in an order of their own."""
+    data = np.random.default_rng(0).uniform(size=(250_000, 20))
     data = data[::-1] if order == "reversed" else np.asarray(data, order=order)
     estimator = make(Autoencoder, n_components=1, max_iter=1)
     gc.collect()

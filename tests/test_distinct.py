@@ -312,8 +312,10 @@ def test_one_distinct_row_cannot_be_held_out():
 
 
 def test_a_fit_of_large_x_without_repeated_rows_is_on_x_itself(monkeypatch):
-    problems, Problem = [], skae._base.Problem
-    monkeypatch.setattr(skae._base, "Problem", lambda *parts: problems.append(Problem(*parts)) or problems[-1])
+    problems, make_problem = [], skae._base.make_problem
+    monkeypatch.setattr(
+        skae._base, "make_problem", lambda *parts: problems.append(make_problem(*parts)) or problems[-1]
+    )
     X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
     make(AutoencoderTransformer, activation="identity").fit(X)
     assert np.shares_memory(problems[0].X, X)

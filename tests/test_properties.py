@@ -6,7 +6,6 @@ The default run is the same every time. SKAE_EXAMPLES=50 tries fifty times as ma
 import copy
 import os
 import traceback
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -393,8 +392,14 @@ def test_integer_weights_are_repetitions_in_the_objective(problem, seed):
     counts = np.random.default_rng(seed).integers(1, 4, problem.X.shape[0])
     repeated = problem.subset(np.repeat(np.arange(len(counts)), counts), RowThreads(1))
     mean = column_means([problem.X], counts.astype(float), RowThreads(1))
-    weighted = replace(problem, weights=counts.astype(float), mean=mean)
-    assert_same_objectives(weighted, replace(repeated, weights=np.ones(counts.sum()), mean=mean), seed)
+
+    def with_weights(rows, weights):
+        parts = problem.architecture, problem.penalties, rows.X, rows.draws, weights, mean
+        return make_problem(*parts, RowThreads(1))
+
+    assert_same_objectives(
+        with_weights(problem, counts.astype(float)), with_weights(repeated, np.ones(counts.sum())), seed
+    )
 
 
 # Rows and weights of a fit.
