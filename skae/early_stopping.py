@@ -13,7 +13,7 @@ from skae.rows import dense_rows, less
 _GIVEN_UP = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
     """Rows that are not trained on, and how long to wait for their loss to fall.
 

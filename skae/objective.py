@@ -17,7 +17,7 @@ _MAX_WORKERS = 8
 _ENTRIES_A_WORKER = 2**15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What is to be minimised.
 

@@ -14,7 +14,7 @@ def dense_rows(X, rows=slice(None), scratch=None):
     return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dense:
     """The dense left factor of two products."""
 
@@ -37,7 +37,7 @@ class Dense:
         np.matmul(self.entries.T, delta, out=out)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OffsetSparse:
     """Sparse rows less a dense offset, which enters the products as a term of rank one."""
 
@@ -67,7 +67,7 @@ def less(block, offset):
     return Dense(block - offset if offset.any() else block)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Centred:
     """The rows of X less an offset.
 

@@ -19,7 +19,7 @@ class Status(Enum):
     CALLBACK = "a callback asked it to"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SolverResult:
     """What a solver found.
 

@@ -45,7 +45,7 @@ _WITHOUT_SEARCH = ("svd",)
 _OBJECTIVES = {"varpro": ProjectedObjective, "lbfgs": Objective}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """What came of a problem.
 
