@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from skae import metrics
 from skae._sklearn import feature_names, in_input_container
 from skae._typing import MatrixLike
-from skae._validation import canonical, refuse_masked, validated_weights
+from skae._validation import canonical, hidden_widths, refuse_masked, validated_weights
 from skae._version import __version__
 from skae.network import jacobian, output
 from skae.rows import Dense, dense_rows, less
@@ -54,7 +54,7 @@ def _with_tied(weights, architecture):
 
 def _has_one_layer(estimator):
     fitted = getattr(estimator, "_architecture", None)
-    if fitted.depth > 1 if fitted else len(estimator.hidden_layer_sizes):
+    if fitted.depth > 1 if fitted else len(hidden_widths(estimator.hidden_layer_sizes)):
         raise AttributeError("Only the units of a one-layer encoder (hidden_layer_sizes=()) have such inputs.")
     return True
 

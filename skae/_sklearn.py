@@ -26,12 +26,12 @@ except ImportError:  # scikit-learn below 1.9
 __all__ = [
     "CallbackSupportMixin",
     "InvalidParameterError",
-    "StrOptions",
     "check_sample_weight",
     "feature_names",
     "fit_context",
     "in_input_container",
     "integers",
+    "one_of",
     "reals",
     "safe_indexing",
     "takes_sample_weight",
@@ -53,6 +53,22 @@ def integers(low):
 def reals(low, high=None, *, closed, not_int=False):
     """Finite floats, and with them integers unless `not_int`, between two bounds."""
     return _Number(RealNotInt if not_int else Real, low, high, closed=closed)
+
+
+class _OneOf(StrOptions):
+    """One of some names, which are listed in the order they are given in: a set has another one in every process."""
+
+    def __init__(self, names):
+        super().__init__(set(names))
+        self._names = tuple(names)
+
+    def __str__(self):
+        return f"a str among {{{', '.join(map(repr, self._names))}}}"
+
+
+def one_of(*names):
+    """Strings that are one of `names`."""
+    return _OneOf(names)
 
 
 def in_input_container(estimator, values, X):

@@ -1,5 +1,7 @@
 """Validation that scikit-learn leaves out."""
 
+from numbers import Integral
+
 import numpy as np
 from scipy.sparse import issparse
 
@@ -27,3 +29,8 @@ def validated_weights(sample_weight, X):
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
     # The unit of the weights may not overflow their sum; a power of two leaves every digit.
     return np.ldexp(weights, -np.frexp(weights.max())[1])
+
+
+def hidden_widths(hidden_layer_sizes):
+    """Return the widths of the hidden layers as a sequence; an int is one layer."""
+    return (hidden_layer_sizes,) if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes

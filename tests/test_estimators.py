@@ -327,6 +327,24 @@ def test_numpy_integers_as_sizes(Autoencoder):
     assert estimator.transform(X).shape == (N_SAMPLES, 2)
 
 
+@each
+@pytest.mark.parametrize("size", [5, np.int64(5)])
+def test_an_int_is_one_hidden_layer(Autoencoder, size):
+    """As in scikit-learn's MLP; the parameter stays as it was given."""
+    estimator = make(Autoencoder, hidden_layer_sizes=size)
+    assert not hasattr(estimator, "maximally_activating_inputs")
+    estimator.fit(X)
+    assert estimator.hidden_layer_sizes is size
+    assert clone(estimator).hidden_layer_sizes == size
+    assert [W.shape for W in estimator.coefs_] == [(N_FEATURES, 5), (5, 3), (3, 5), (5, N_FEATURES)]
+    expected = make(Autoencoder, hidden_layer_sizes=(5,)).fit(X)
+    np.testing.assert_array_equal(estimator.transform(X), expected.transform(X))
+    assert not hasattr(estimator, "maximally_activating_inputs")
+    assert not hasattr(estimator, "components_")
+    # The architecture is the same, so a warm start goes on.
+    estimator.set_params(hidden_layer_sizes=[5], warm_start=True).fit(X)
+
+
 # Methods.
 
 
