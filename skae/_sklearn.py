@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_container_adapter
+from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
 from sklearn.utils.validation import _check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -29,12 +29,12 @@ __all__ = [
     "check_sample_weight",
     "feature_names",
     "fit_context",
+    "in_container_of",
     "in_input_container",
     "integers",
     "one_of",
     "reals",
     "safe_indexing",
-    "takes_sample_weight",
 ]
 
 
@@ -79,7 +79,9 @@ def in_input_container(estimator, values, X):
     return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
 
 
-def takes_sample_weight(scorer):
-    """Let scikit-learn pass weights on to a function among several scorers: it asks its own scorer objects this way."""
-    scorer._accept_sample_weight = lambda: True
-    return scorer
+def in_container_of(X, values):
+    """Return values, as many rows and columns as X has, in a frame with the names and index of X, if X is a frame."""
+    columns = getattr(X, "columns", None)
+    if columns is None:
+        return values
+    return _get_adapter_from_container(X).create_container(values, X, columns=columns)

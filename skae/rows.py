@@ -1,4 +1,4 @@
-"""The rows of X about an offset, a block at a time: neither a centred nor a dense copy of X is ever made."""
+"""The rows of X, a block at a time, also about an offset: neither a centred nor a dense copy of X is ever made."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,13 @@ def dense_rows(X, rows=slice(None), scratch=None):
     if not issparse(block):
         return block
     return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
+
+
+def some_rows(X, rows):
+    """Return a slice of the rows of X in the container that X is; CSR if it is sparse."""
+    if issparse(X):
+        return X.tocsr()[rows]
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 @dataclass(frozen=True, eq=False)

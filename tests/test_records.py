@@ -42,7 +42,7 @@ def filled(record, **fields):
 )
 def test_records_of_arrays_are_compared_by_identity(make):
     record, other = make(), make()
-    assert record == record  # noqa: PLR0124
+    assert record == record
     assert record != other
     assert record != copy(record)
     assert len({record, other}) == 2
