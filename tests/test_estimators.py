@@ -773,9 +773,13 @@ def test_reconstructions_have_the_names_of_the_input(Autoencoder, library):
     pipeline = make_pipeline(StandardScaler(), make(Autoencoder)).fit(frame)
     assert isinstance(pipeline[1].reconstruct(X), np.ndarray)
     estimator = make(Autoencoder).fit(frame).set_output(transform=library.__name__)
-    for reconstruction in (estimator.inverse_transform(estimator.transform(frame)), estimator.reconstruct(frame)):
-        assert isinstance(reconstruction, library.DataFrame)
-        assert list(reconstruction.columns) == names
+    reconstructions = (estimator.inverse_transform(estimator.transform(frame)), estimator.reconstruct(frame))
+    for output in (*reconstructions, estimator.feature_errors(frame)):
+        assert isinstance(output, library.DataFrame)
+        assert list(output.columns) == names
+    bare = make(Autoencoder).fit(frame)
+    assert_array_equal(estimator.feature_errors(frame).to_numpy(), bare.feature_errors(frame))
+    assert isinstance(bare.feature_errors(frame), np.ndarray)
 
 
 @each
@@ -804,7 +808,8 @@ def test_frame_keeps_its_index(Autoencoder):
     frame = pd.DataFrame(X, index=np.arange(N_SAMPLES) + 100)
     estimator = make(Autoencoder).set_output(transform="pandas")
     codes = estimator.fit_transform(frame)
-    for output in (codes, estimator.inverse_transform(codes), estimator.reconstruct(frame)):
+    errors = estimator.feature_errors(frame)
+    for output in (codes, estimator.inverse_transform(codes), estimator.reconstruct(frame), errors):
         assert list(output.index) == list(frame.index)
 
 
