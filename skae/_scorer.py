@@ -24,8 +24,7 @@ class Scorer:
         Of a module in which the scorer has its name.
 
     request : bool, str or None, default=None
-        What becomes of `sample_weight` under metadata routing: True, it is used; False, it is ignored; None, it is an
-        error; a str, it is used under this name.
+        How weights that are passed to a meta-estimator are treated under metadata routing, as in `set_score_request`.
     """
 
     __wrapped__: Callable[..., float]
@@ -62,11 +61,11 @@ class Scorer:
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
         scorer = Scorer(self.__wrapped__, sample_weight)
-        scorer.get_metadata_routing()  # refuses what is no request
+        scorer.get_metadata_routing()  # raises for an invalid request
         return scorer
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Return what is requested, as a `sklearn.utils.metadata_routing.MetadataRequest`."""
+        """Return the request as a `sklearn.utils.metadata_routing.MetadataRequest`."""
         request = MetadataRequest(owner=repr(self))
         request.score.add_request(param="sample_weight", alias=self._request)
         return request

@@ -56,7 +56,7 @@ def reals(low, high=None, *, closed, not_int=False):
 
 
 class _OneOf(StrOptions):
-    """One of some names, which are listed in the order they are given in: a set has another one in every process."""
+    """One of some names, listed in the order in which they are given; the order of a set differs between processes."""
 
     def __init__(self, names):
         super().__init__(set(names))
@@ -80,8 +80,11 @@ def in_input_container(estimator, values, X):
 
 
 def in_container_of(X, values):
-    """Return values, as many rows and columns as X has, in a frame with the names and index of X, if X is a frame."""
-    columns = getattr(X, "columns", None)
-    if columns is None:
+    """Return values of the shape of X: in a frame with its names and index if X is a pandas or polars frame."""
+    if not hasattr(X, "columns"):
         return values
-    return _get_adapter_from_container(X).create_container(values, X, columns=columns)
+    try:
+        adapter = _get_adapter_from_container(X)
+    except ValueError:  # a frame that scikit-learn does not make
+        return values
+    return adapter.create_container(values, X, columns=X.columns)

@@ -1,4 +1,4 @@
-"""Validation: rows and weights as all of the package takes them, and what scikit-learn leaves out."""
+"""Validation of rows, weights and widths, wherever the package takes them."""
 
 from numbers import Integral
 
@@ -24,7 +24,7 @@ def validated_input(estimator, X, reset):
 
 
 def _as_rows(X):
-    # Of a pandas frame of sparse booleans, scikit-learn 1.9 makes sparse booleans, whatever dtype it is asked for.
+    # scikit-learn 1.9 leaves a pandas frame of sparse booleans boolean, whatever dtype it is asked for.
     return canonical(X if X.dtype in FLOATS else X.astype(np.float64))
 
 

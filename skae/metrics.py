@@ -182,7 +182,7 @@ def r2(X, reconstruct, weights):
         return np.ldexp(block.astype(np.float64, copy=False), exponent)
 
     residual, deviation, total = np.zeros((3, X.shape[1]))
-    # Infinite or not a number in columns that do not count, or for a reconstruction that is infinite.
+    # Columns that do not count and infinite reconstructions may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sum(weights[rows] @ scaled(dense_rows(X, rows)) for rows in _blocks(X)) / weights.sum()
         for rows in _blocks(X):
@@ -235,6 +235,6 @@ def _reconstruction(fitted, X):
 
 def _squared_errors(X, reconstruct, rows):
     """Return the squared errors of a slice of the rows, in float64."""
-    # An overflow is an infinite error, not news.
+    # An overflow is an infinite error.
     with np.errstate(over="ignore"):
         return np.square(np.subtract(dense_rows(X, rows), reconstruct(rows), dtype=np.float64))

@@ -535,7 +535,9 @@ def test_filters_behind_a_scaler_of_a_frame(digits):
 def test_filters_of_other_features_are_no_images(before, name, digits):
     """As many as there are pixels, so that they would fit."""
     fitted = make_pipeline(before, AutoencoderTransformer(3, max_iter=2, random_state=0)).fit(digits[:100])
-    with pytest.raises(ValueError, match=f"filters of AutoencoderTransformer are no images of X.*what {name} makes"):
+    with pytest.raises(
+        ValueError, match=f"filters of AutoencoderTransformer are not images of the features of X: {name}, "
+    ):
         FilterDisplay.from_estimator(fitted, image_shape=(8, 8))
     FilterDisplay.from_estimator(fitted[-1], image_shape=(8, 8))
 

@@ -80,7 +80,7 @@ class LossCurveDisplay:
         """
         pyplot(cls)
         check_is_fitted(estimator)
-        step, _ = step_with("loss_curve_", estimator, "an autoencoder of skae, or what else is fitted by iterations")
+        step, _ = step_with("loss_curve_", estimator, "an autoencoder of skae or another estimator with a loss curve")
         display = cls(
             loss_curve=step.loss_curve_,
             validation_loss_curve=getattr(step, "validation_loss_curve_", None),

@@ -330,13 +330,13 @@ def _check_features_are_kept(before, step):
         names = getattr(earlier, "feature_names_in_", unnamed)
         if not hasattr(earlier, "get_feature_names_out") or [*earlier.get_feature_names_out()] != [*names]:
             raise ValueError(
-                f"The filters of {type(step).__name__} are no images of X: its features are what "
-                f"{type(earlier).__name__} makes of those of X. Give this display the step alone to see its weights."
+                f"The filters of {type(step).__name__} are not images of the features of X: {type(earlier).__name__}, "
+                "an earlier step, makes other features of them. Give this display the step alone to see its weights."
             )
 
 
 def _check_inverse(estimator):
-    needs = "an autoencoder, or what else has transform and inverse_transform"
+    needs = "an autoencoder or another transformer with inverse_transform"
     for step in transforming_steps(estimator, needs):
         if not hasattr(step, "inverse_transform"):
             raise ValueError(f"{type(step).__name__} has no inverse_transform: this display needs {needs}.")

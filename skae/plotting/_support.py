@@ -1,4 +1,4 @@
-"""What all displays share: matplotlib when it is needed, and the step of a Pipeline that a display is about."""
+"""Shared by all displays: matplotlib when it is needed, and the step of a Pipeline that a display is about."""
 
 from sklearn.pipeline import Pipeline
 
@@ -17,14 +17,14 @@ def step_with(attribute, estimator, needs):
     Parameters
     ----------
     attribute : str
-        What the display draws. Of a Pipeline the part is the last step that has it, if only by its class: a deep
-        autoencoder, which has no `components_`, is not passed over for a PCA before it.
+        The attribute or method that the display uses. Of a Pipeline the part is the last step that has it, if only by
+        its class: a deep autoencoder, which has no `components_`, is not passed over for a PCA before it.
 
     estimator : object
         Fitted; if it is no Pipeline, the part itself.
 
     needs : str
-        What has such an attribute, for the error.
+        The kind of estimator that has it, for the error message.
 
     Returns
     -------
@@ -35,8 +35,7 @@ def step_with(attribute, estimator, needs):
     having = [index for index, step in enumerate(steps) if hasattr(step, attribute) or hasattr(type(step), attribute)]
     index = having[-1] if having else -1
     if not hasattr(steps[index], attribute):
-        which = steps[index:][:1] if having else steps
-        names = ", ".join(type(step).__name__ for step in which)
+        names = ", ".join(type(step).__name__ for step in (steps[index : index + 1] if having else steps))
         raise ValueError(f"{names} has no {attribute}: this display needs {needs}.")
     return steps[index], steps[:index]
 
