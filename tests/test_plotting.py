@@ -239,6 +239,11 @@ def test_only_one_layer_has_filters(digits):
         FilterDisplay.from_estimator(deep, image_shape=(8, 8))
 
 
+def test_no_components(digits):
+    with pytest.raises(ValueError, match="components_ of PCA are empty"):
+        FilterDisplay.from_estimator(PCA(0).fit(digits), image_shape=(8, 8))
+
+
 # Reconstructions.
 
 

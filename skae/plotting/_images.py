@@ -113,6 +113,8 @@ class FilterDisplay:
         needs = "an autoencoder with a one-layer encoder, hidden_layer_sizes=(), or a linear transformer like PCA"
         step, before = step_with("components_", estimator, needs)
         _check_features_are_kept(before, step)
+        if not len(step.components_):
+            raise ValueError(f"The components_ of {type(step).__name__} are empty: there are no filters to draw.")
         display = cls(filters=np.asarray(step.components_)[:max_filters], image_shape=image_shape)
         return display.plot(ax, labels=labels, share_scale=share_scale, cmap=cmap)
 
