@@ -62,7 +62,7 @@ class AutoencoderTransformer(BaseAutoencoder):
         self,
         n_components: int | float | None = None,
         *,
-        hidden_layer_sizes: Sequence[int] = (),
+        hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",

@@ -13,9 +13,9 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from skae._callbacks import fit_task
 from skae._methods import FittedMethods, fitted_attributes
-from skae._sklearn import CallbackSupportMixin, InvalidParameterError, StrOptions, fit_context, integers, reals
+from skae._sklearn import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
 from skae._typing import MatrixLike
-from skae._validation import validated_weights
+from skae._validation import hidden_widths, validated_weights
 from skae.activations import ACTIVATIONS
 from skae.diagnosis import complaint
 from skae.distinct import distinct_rows
@@ -37,16 +37,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     _parameter_constraints = {
         "n_components": [None, integers(1), reals(0, 1, closed="neither", not_int=True)],
-        "hidden_layer_sizes": ["array-like"],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "code_activation": [None, StrOptions(set(ACTIVATIONS))],
-        "loss": [StrOptions(set(LOSSES))],
-        "output_activation": [StrOptions({"auto", *ACTIVATIONS})],
+        "hidden_layer_sizes": [integers(1), "array-like"],
+        "activation": [one_of(*ACTIVATIONS)],
+        "code_activation": [None, one_of(*ACTIVATIONS)],
+        "loss": [one_of(*LOSSES)],
+        "output_activation": [one_of("auto", *ACTIVATIONS)],
         "tied_weights": ["boolean"],
         "alpha": [reals(0, closed="left")],
         "penalties": [tuple, list],
-        "solver": [StrOptions({"auto", *SOLVERS})],
-        "init": [StrOptions({"glorot", "pca"})],
+        "solver": [one_of("auto", *SOLVERS)],
+        "init": [one_of("glorot", "pca")],
         "n_init": [integers(1)],
         "n_jobs": [None, Integral],
         "max_iter": [integers(1)],
@@ -277,21 +277,26 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     def _validate_params(self):
         super()._validate_params()
-        self._check_sequence("hidden_layer_sizes", "ints of at least 1", integers(1).is_satisfied_by)
-        self._check_sequence("penalties", "objects of skae.penalties", lambda part: isinstance(part, Penalty))
+        widths, is_width = hidden_widths(self.hidden_layer_sizes), integers(1).is_satisfied_by
+        self._check_all("hidden_layer_sizes", map(is_width, widths), "an int of at least 1 or a sequence of such ints")
+        are_penalties = (isinstance(part, Penalty) for part in self.penalties)
+        self._check_all("penalties", are_penalties, "a sequence of objects of skae.penalties")
 
-    def _check_sequence(self, name, of_what, fits):
-        value = getattr(self, name)
-        if not all(fits(part) for part in value):
+    def _check_all(self, name, parts_fit, expected):
+        if not all(parts_fit):
             raise InvalidParameterError(
-                f"The {name!r} parameter of {type(self).__name__} must be a sequence of {of_what}. "
-                f"Got {value!r} instead."
+                f"The {name!r} parameter of {type(self).__name__} must be {expected}. "
+                f"Got {getattr(self, name)!r} instead."
             )
 
     def _make_architecture(self, X, weights, mean, threads):
         hidden = ACTIVATIONS[self.activation]
         return Architecture(
-            widths=(X.shape[1], *map(int, self.hidden_layer_sizes), self._code_size(X, weights, mean, threads)),
+            widths=(
+                X.shape[1],
+                *map(int, hidden_widths(self.hidden_layer_sizes)),
+                self._code_size(X, weights, mean, threads),
+            ),
             hidden=hidden,
             code=hidden if self.code_activation is None else ACTIVATIONS[self.code_activation],
             loss=make_loss(self.loss, self.output_activation),

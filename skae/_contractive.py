@@ -68,7 +68,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
         n_components: int | float | None = None,
         *,
         contraction_weight: float = 0.1,
-        hidden_layer_sizes: Sequence[int] = (),
+        hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",

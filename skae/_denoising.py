@@ -8,7 +8,7 @@ import numpy as np
 
 from skae._base import BaseAutoencoder
 from skae._docstrings import documented
-from skae._sklearn import InvalidParameterError, StrOptions, integers, reals
+from skae._sklearn import InvalidParameterError, integers, one_of, reals
 from skae.corruption import CORRUPTIONS, Corruption, corrupted
 from skae.penalties import Penalty
 
@@ -72,7 +72,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
-        "corruption": [StrOptions(set(CORRUPTIONS)), Corruption, callable],
+        "corruption": [one_of(*CORRUPTIONS), Corruption, callable],
         "corruption_level": [reals(0, closed="left")],
         "n_corruptions": [integers(1)],
     }
@@ -84,7 +84,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         corruption: str | Corruption | Callable = "masking",
         corruption_level: float = 0.25,
         n_corruptions: int = 1,
-        hidden_layer_sizes: Sequence[int] = (),
+        hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",

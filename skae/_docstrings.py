@@ -13,8 +13,8 @@ n_components : int, float in (0, 1) or None, default={n_components}
 """
 
 _PARAMETERS = """
-hidden_layer_sizes : sequence of int, default={hidden_layer_sizes}
-    Widths of the encoder's layers between input and code. The decoder mirrors them.
+hidden_layer_sizes : int or sequence of int, default={hidden_layer_sizes}
+    Widths of the encoder's layers between input and code; an int is one layer. The decoder mirrors them.
 
 activation : {activations}, default={activation}
     Activation of the hidden layers and of the code.

@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._sklearn import feature_names, in_input_container
 from skae._typing import MatrixLike
-from skae._validation import canonical, refuse_masked, validated_weights
+from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
 from skae._version import __version__
 from skae.network import jacobian, output
 from skae.rows import Dense, dense_rows, less
@@ -54,7 +54,7 @@ def _with_tied(weights, architecture):
 
 def _has_one_layer(estimator):
     fitted = getattr(estimator, "_architecture", None)
-    if fitted.depth > 1 if fitted else len(estimator.hidden_layer_sizes):
+    if fitted.depth > 1 if fitted else len(hidden_widths(estimator.hidden_layer_sizes)):
         raise AttributeError("Only the units of a one-layer encoder (hidden_layer_sizes=()) have such inputs.")
     return True
 
@@ -138,7 +138,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         refuse_masked(X)
-        codes = check_array(X, dtype=[np.float64, np.float32], input_name="X", estimator=self)
+        codes = check_array(X, dtype=FLOATS, input_name="X", estimator=self)
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
@@ -206,8 +206,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             the loss.
         """
         X = self._validated_target(X)
+        weights, X = drop_weightless(validated_weights(sample_weight, X), X)
         with np.errstate(over="ignore", invalid="ignore"):
-            return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), validated_weights(sample_weight, X))
+            return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), weights)
 
     def score_samples(self, X: MatrixLike) -> np.ndarray:
         """Return minus each row's reconstruction loss: the lower, the more anomalous.
@@ -234,6 +235,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def feature_errors(self, X: MatrixLike) -> np.ndarray:
         """Return the reconstruction loss entry by entry.
 
+        `skae.metrics.feature_errors` returns squared errors instead, in the units of X, of a Pipeline too.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -241,8 +244,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            Which features of a row are badly reconstructed.
+        ndarray or DataFrame of shape (n_samples, n_features)
+            Which features of a row are badly reconstructed; a frame with the names of the input's features if
+            `set_output` asks for one.
 
         Raises
         ------
@@ -250,9 +254,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
             the loss.
         """
-        return self._blockwise(
-            lambda block, out: np.copyto(out, self._errors(block)), self._validated_target(X), self.n_features_in_
-        )
+        rows = self._validated_target(X)
+        errors = self._blockwise(lambda block, out: np.copyto(out, self._errors(block)), rows, self.n_features_in_)
+        return in_input_container(self, errors, X)
 
     def encoder_jacobian(self, X: MatrixLike) -> np.ndarray:
         """Return the derivative of the code in the input.
@@ -302,8 +306,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return W / np.where(norms > 0, norms, 1)
 
     def _validated(self, X, reset):
-        refuse_masked(X)
-        return canonical(validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset))
+        return validated_input(self, X, reset)
 
     # The same, without validation.
 

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_container_adapter
+from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
 from sklearn.utils.validation import _check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -26,15 +26,15 @@ except ImportError:  # scikit-learn below 1.9
 __all__ = [
     "CallbackSupportMixin",
     "InvalidParameterError",
-    "StrOptions",
     "check_sample_weight",
     "feature_names",
     "fit_context",
+    "in_container_of",
     "in_input_container",
     "integers",
+    "one_of",
     "reals",
     "safe_indexing",
-    "takes_sample_weight",
 ]
 
 
@@ -55,6 +55,22 @@ def reals(low, high=None, *, closed, not_int=False):
     return _Number(RealNotInt if not_int else Real, low, high, closed=closed)
 
 
+class _OneOf(StrOptions):
+    """One of some names, listed in the order in which they are given; the order of a set differs between processes."""
+
+    def __init__(self, names):
+        super().__init__(set(names))
+        self._names = tuple(names)
+
+    def __str__(self):
+        return f"a str among {{{', '.join(map(repr, self._names))}}}"
+
+
+def one_of(*names):
+    """Strings that are one of `names`."""
+    return _OneOf(names)
+
+
 def in_input_container(estimator, values, X):
     """Return rows like the estimator's input in the container that `set_output` asks for, with the index of X."""
     adapter = _get_container_adapter("transform", estimator)
@@ -63,7 +79,12 @@ def in_input_container(estimator, values, X):
     return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
 
 
-def takes_sample_weight(scorer):
-    """Let scikit-learn pass weights on to a function among several scorers: it asks its own scorer objects this way."""
-    scorer._accept_sample_weight = lambda: True
-    return scorer
+def in_container_of(X, values):
+    """Return values of the shape of X: in a frame with its names and index if X is a pandas or polars frame."""
+    if not hasattr(X, "columns"):
+        return values
+    try:
+        adapter = _get_adapter_from_container(X)
+    except ValueError:  # a frame that scikit-learn does not make
+        return values
+    return adapter.create_container(values, X, columns=X.columns)

@@ -68,7 +68,7 @@ class SparseAutoencoder(BaseAutoencoder):
         *,
         sparsity_target: float = 0.05,
         sparsity_weight: float = 1.0,
-        hidden_layer_sizes: Sequence[int] = (),
+        hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",

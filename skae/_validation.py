@@ -1,9 +1,31 @@
-"""Validation that scikit-learn leaves out."""
+"""Validation of rows, weights and widths, wherever the package takes them."""
+
+from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils.validation import check_array, validate_data
 
-from skae._sklearn import check_sample_weight
+from skae._sklearn import check_sample_weight, safe_indexing
+
+FLOATS = [np.float64, np.float32]
+
+
+def validated_rows(X, name="X"):
+    """Return rows as float64 or float32, as an ndarray or in canonical CSR; ValueError if they are not finite."""
+    refuse_masked(X)
+    return _as_rows(check_array(X, accept_sparse="csr", dtype=FLOATS, input_name=name))
+
+
+def validated_input(estimator, X, reset):
+    """Return the rows that an estimator is given as `validated_rows` does, and check or set its features."""
+    refuse_masked(X)
+    return _as_rows(validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset))
+
+
+def _as_rows(X):
+    # scikit-learn 1.9 leaves a pandas frame of sparse booleans boolean, whatever dtype it is asked for.
+    return canonical(X if X.dtype in FLOATS else X.astype(np.float64))
 
 
 def refuse_masked(X):
@@ -27,3 +49,16 @@ def validated_weights(sample_weight, X):
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
     # The unit of the weights may not overflow their sum; a power of two leaves every digit.
     return np.ldexp(weights, -np.frexp(weights.max())[1])
+
+
+def drop_weightless(weights, *containers):
+    """Return weights and containers of as many rows, of any kind, without the rows of weight zero."""
+    if weights.all():
+        return weights, *containers
+    kept = np.flatnonzero(weights)
+    return weights[kept], *(safe_indexing(rows, kept) for rows in containers)
+
+
+def hidden_widths(hidden_layer_sizes):
+    """Return the widths of the hidden layers as a sequence; an int is one layer."""
+    return (hidden_layer_sizes,) if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes

@@ -1,6 +1,6 @@
 """Reconstruction scores for any fitted transformer that has `transform` and `inverse_transform`.
 
-They have the signature of scikit-learn's scorers, so they go into `GridSearchCV(scoring=...)`, and they compare in
+`reconstruction_r2` and `neg_reconstruction_error` are scorers: they go into `GridSearchCV(scoring=...)`. All compare in
 the units of the X they are given, also behind a scaler in a Pipeline.
 """
 
@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_array
+from sklearn.utils.sparsefuncs import min_max_axis
 
-from skae._sklearn import takes_sample_weight
+from skae._scorer import Scorer
+from skae._sklearn import in_container_of
 from skae._typing import MatrixLike
-from skae._validation import canonical, refuse_masked, validated_weights
-from skae.rows import dense_rows
+from skae._validation import drop_weightless, validated_rows, validated_weights
+from skae.rows import dense_rows, some_rows
 
-__all__ = ["neg_reconstruction_error", "reconstruction_r2"]
+__all__ = ["feature_errors", "neg_reconstruction_error", "reconstruction_r2"]
 
 _BLOCK_ENTRIES = 2**18
 
 
-@takes_sample_weight
+@Scorer
 def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
     """Return the share of the variance of X that the estimator's reconstruction explains.
 
@@ -41,13 +43,15 @@ def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weigh
         Ignored; scorers are called with it.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; None: equal.
+        Weights of the rows; None: equal. Under scikit-learn's metadata routing a meta-estimator passes them on to
+        the scorer that `set_score_request(sample_weight=True)` returns.
 
     Returns
     -------
     float
-        1.0 is perfect, 0.0 as good as the mean of the scored rows. Columns that are constant do not count; where
-        all are, 1.0 for a reconstruction that is exact to rounding and 0.0 for any other.
+        1.0 is perfect, 0.0 as good as the mean of the scored rows. Columns that are constant, their minimum equal to
+        their maximum, do not count; where all are, 1.0 for a reconstruction that is exact to rounding and 0.0 for any
+        other.
 
     Raises
     ------
@@ -64,11 +68,11 @@ def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weigh
     >>> round(reconstruction_r2(pca, X), 6) == round(pca.explained_variance_ratio_.sum(), 6)
     np.True_
     """
-    X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
-    return r2(X, lambda rows: reconstruction[rows], weights)
+    weights, X, reconstruct = _scored(estimator, X, sample_weight)
+    return r2(X, reconstruct, weights)
 
 
-@takes_sample_weight
+@Scorer
 def neg_reconstruction_error(
     estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None
 ) -> float:
@@ -86,7 +90,8 @@ def neg_reconstruction_error(
         Ignored; scorers are called with it.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; None: equal.
+        Weights of the rows; None: equal. Under scikit-learn's metadata routing a meta-estimator passes them on to
+        the scorer that `set_score_request(sample_weight=True)` returns.
 
     Returns
     -------
@@ -108,38 +113,89 @@ def neg_reconstruction_error(
     >>> print(round(neg_reconstruction_error(pca, X), 3))
     -0.101
     """
-    X, reconstruction, weights = _reconstruct(estimator, X, sample_weight)
-    total = 0.0
-    with np.errstate(over="ignore"):
-        for rows in _blocks(X):
-            residual = np.subtract(dense_rows(X, rows), reconstruction[rows], dtype=np.float64)
-            total += weights[rows] @ np.square(residual).sum(axis=1)
+    weights, X, reconstruct = _scored(estimator, X, sample_weight)
+    total = sum(weights[rows] @ _squared_errors(X, reconstruct, rows).sum(axis=1) for rows in _blocks(X))
     return -float(total / weights.sum())
+
+
+def feature_errors(fitted: Any, X: MatrixLike) -> np.ndarray:
+    """Return the squared reconstruction error entry by entry, in the units of X.
+
+    Which entries of a row are badly reconstructed, also by a Pipeline, whose steps may work in other units or on
+    other columns. The method `feature_errors` of the autoencoders returns their loss instead, which is half of this
+    for squared error.
+
+    Parameters
+    ----------
+    fitted : object
+        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to reconstruct, a block at a time.
+
+    Returns
+    -------
+    ndarray or DataFrame of shape (n_samples, n_features)
+        In float64. A frame, with the names and index of X, if X is a pandas or polars frame. The sums of the rows have
+        the mean `-neg_reconstruction_error(fitted, X)`.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite 2D array.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skae.metrics import feature_errors, neg_reconstruction_error
+    >>> X = load_iris().data
+    >>> pipeline = make_pipeline(StandardScaler(), PCA(n_components=2)).fit(X)
+    >>> errors = feature_errors(pipeline, X)
+    >>> errors.shape
+    (150, 4)
+    >>> round(errors.sum(axis=1).mean(), 6) == round(-neg_reconstruction_error(pipeline, X), 6)
+    np.True_
+    """
+    rows, given = _validated(X)
+    errors, reconstruct = np.empty(rows.shape), _reconstruction(fitted, given)
+    for block in _blocks(rows):
+        errors[block] = _squared_errors(rows, reconstruct, block)
+    return in_container_of(X, errors)
 
 
 def r2(X, reconstruct, weights):
     """Variance-weighted R2 of a reconstruction of X, a function of a slice of its rows, in float64.
 
-    As `sklearn.metrics.r2_score`, except that a column whose spread is only rounding counts as constant, and that
-    one row is a score, not a warning.
+    As `sklearn.metrics.r2_score`, except that one row is a score, not a warning. All weights are positive.
     """
-    precision = 16 * np.finfo(X.dtype).eps
+    low, high = min_max_axis(X, axis=0) if issparse(X) else (X.min(axis=0), X.max(axis=0))
+    varies = low < high
+    counts = varies if varies.any() else ~varies
+    largest = np.maximum(high, -low)[counts].max()
     # Squares of what X holds may overflow; a power of two leaves every digit.
-    exponent = -np.frexp(max(X.max(), -X.min()))[1]
+    exponent = -np.frexp(largest)[1]
 
     def scaled(block):
         return np.ldexp(block.astype(np.float64, copy=False), exponent)
 
-    mean = sum(weights[rows] @ scaled(dense_rows(X, rows)) for rows in _blocks(X)) / weights.sum()
-    residual, total = np.zeros((2, X.shape[1]))
-    with np.errstate(over="ignore"):
+    residual, deviation, total = np.zeros((3, X.shape[1]))
+    # Columns that do not count and infinite reconstructions may overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = sum(weights[rows] @ scaled(dense_rows(X, rows)) for rows in _blocks(X)) / weights.sum()
         for rows in _blocks(X):
             block = scaled(dense_rows(X, rows))
             residual += weights[rows] @ np.square(block - scaled(reconstruct(rows)))
-            total += weights[rows] @ np.square(block - mean)
-    varies = total > weights.sum() * (precision * mean) ** 2
+            block -= mean
+            deviation += weights[rows] @ block
+            total += weights[rows] @ np.square(block)
+        # The mean is rounded, which a spread of a few units in the last place would show.
+        total -= deviation**2 / weights.sum()
     if not varies.any():
-        return float(np.all(residual <= weights.sum() * (precision * np.abs(mean).max()) ** 2))
+        rounding = 16 * np.finfo(X.dtype).eps * scaled(largest)
+        return float(np.all(residual <= weights.sum() * rounding**2))
     return float(1 - residual[varies].sum() / total[varies].sum())
 
 
@@ -147,14 +203,38 @@ def _blocks(X):
     return gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // X.shape[1]))
 
 
-def _reconstruct(estimator, X, sample_weight):
-    refuse_masked(X)
-    rows = canonical(check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], input_name="X"))
-    weights = validated_weights(sample_weight, rows)
-    reconstruction = np.asarray(estimator.inverse_transform(estimator.transform(X)))
-    if reconstruction.shape != rows.shape:
-        raise ValueError(
-            f"inverse_transform(transform(X)) must have X's shape, {rows.shape}, but {type(estimator).__name__} "
-            f"returned {reconstruction.shape}."
-        )
-    return rows, reconstruction, weights
+def _scored(estimator, X, sample_weight):
+    """Return the positive weights, the rows they are of, and the function that reconstructs a slice of these rows."""
+    rows, given = _validated(X)
+    weights, rows, given = drop_weightless(validated_weights(sample_weight, rows), rows, given)
+    return weights, rows, _reconstruction(estimator, given)
+
+
+def _validated(X):
+    """Return X validated, and as a transformer is to see it: in the container that it is in, as CSR if it is sparse."""
+    rows = validated_rows(X)
+    return rows, rows if issparse(X) else X
+
+
+def _reconstruction(fitted, X):
+    """Return the function that reconstructs a slice of the rows of X."""
+
+    def reconstruct(rows):
+        given = some_rows(X, rows)
+        result = fitted.inverse_transform(fitted.transform(given))
+        result = result.toarray() if issparse(result) else np.asarray(result)
+        if result.shape != np.shape(given):
+            raise ValueError(
+                f"inverse_transform(transform(X)) must have X's shape, {np.shape(given)}, but {type(fitted).__name__} "
+                f"returned {result.shape}."
+            )
+        return result
+
+    return reconstruct
+
+
+def _squared_errors(X, reconstruct, rows):
+    """Return the squared errors of a slice of the rows, in float64."""
+    # An overflow is an infinite error.
+    with np.errstate(over="ignore"):
+        return np.square(np.subtract(dense_rows(X, rows), reconstruct(rows), dtype=np.float64))

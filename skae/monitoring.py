@@ -15,7 +15,7 @@ from skae.parameters import Parameters
 _LOG_BLOCK = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What a fitted estimator is made of.
 

@@ -1,4 +1,4 @@
-"""The rows of X about an offset, a block at a time: neither a centred nor a dense copy of X is ever made."""
+"""The rows of X, a block at a time, also about an offset: neither a centred nor a dense copy of X is ever made."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,14 @@ def dense_rows(X, rows=slice(None), scratch=None):
     return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
 
 
-@dataclass(frozen=True)
+def some_rows(X, rows):
+    """Return a slice of the rows of X in the container that X is; CSR if it is sparse."""
+    if issparse(X):
+        return X.tocsr()[rows]
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+@dataclass(frozen=True, eq=False)
 class Dense:
     """The dense left factor of two products."""
 
@@ -41,7 +48,7 @@ class Dense:
         np.matmul(self.entries.T, delta, out=out)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OffsetSparse:
     """Sparse rows less a dense offset, which enters the products as a term of rank one."""
 
@@ -76,7 +83,7 @@ def less(block, offset):
     return Dense(block - offset if offset.any() else block)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Centred:
     """The rows of X less an offset.
 

@@ -1,7 +1,10 @@
 """What bad input and faults get: a clear error that names the argument, or a sound result; never a silent bad one."""
 
 import gc
+import os
 import re
+import subprocess
+import sys
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -454,7 +457,7 @@ def test_methods_without_data_before_fit(Autoencoder):
 BAD_WEIGHTS = [-0.1, np.nan, np.inf, True, "x", None]
 BAD_PARAMETERS = {
     "n_components": [0, -1, 0.0, 1.0, 1.5, 2.0, np.nan, np.inf, "x", True, [3]],
-    "hidden_layer_sizes": [5, (0,), (-1,), (2.0,), (True,), ("x",), "x", None],
+    "hidden_layer_sizes": [0, -1, 2.0, True, (0,), (-1,), (2.0,), (True,), ("x",), "x", None],
     "activation": ["x", None, 1],
     "code_activation": ["x", 1],
     "loss": ["x", None],
@@ -503,6 +506,49 @@ def test_bad_parameter(Autoencoder, name, value):
 def test_bad_parameter_of_one_class(Autoencoder, name, value):
     with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter of {Autoencoder.__name__}"):
         make(Autoencoder, **{name: value}).fit(X)
+
+
+def test_hidden_layer_sizes_say_what_is_allowed():
+    for value in 0, True:
+        with pytest.raises(
+            InvalidParameterError, match=r"must be an int in the range \[1, inf\) or an array-like. Got"
+        ):
+            make(AutoencoderTransformer, hidden_layer_sizes=value).fit(X)
+    with pytest.raises(
+        InvalidParameterError, match=r"must be an int of at least 1 or a sequence of such ints. Got \(0,\)"
+    ):
+        make(AutoencoderTransformer, hidden_layer_sizes=(0,)).fit(X)
+
+
+ACTIVATION_NAMES = "'identity', 'logistic', 'tanh', 'relu', 'softplus'"
+OPTIONS = {
+    "activation": ACTIVATION_NAMES,
+    "code_activation": ACTIVATION_NAMES,
+    "output_activation": f"'auto', {ACTIVATION_NAMES}",
+    "loss": "'squared_error', 'cross_entropy', 'poisson'",
+    "solver": "'auto', 'svd', 'varpro', 'lbfgs'",
+    "init": "'glorot', 'pca'",
+    "corruption": "'masking', 'gaussian', 'salt_and_pepper'",
+}
+PRINT_ERRORS = """
+from skae import DenoisingAutoencoder
+for name in {names}:
+    try:
+        DenoisingAutoencoder(**{{name: "x"}}).fit([[0.0, 1.0]])
+    except ValueError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_options_are_listed_in_their_order(hash_seed):
+    """The order of a set depends on the hash seed."""
+    script = PRINT_ERRORS.format(names=list(OPTIONS))
+    environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    for (name, options), line in zip(OPTIONS.items(), run.stdout.splitlines(), strict=True):
+        assert line.startswith(f"The '{name}' parameter of DenoisingAutoencoder must be ")
+        assert f"a str among {{{options}}}" in line
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.datasets import load_wine
@@ -294,6 +295,21 @@ def test_scoring_monitor_of_a_frame(settings):
         warnings.simplefilter("ignore", ConvergenceWarning)
         make(AutoencoderTransformer, **settings).set_callbacks(monitor).fit(frame, sample_weight=weights)
     assert np.isfinite(list(scores(monitor).values())).all()
+
+
+def test_scoring_monitor_of_a_frame_of_sparse_columns():
+    monitor = callback.ScoringMonitor(scoring={"r2": reconstruction_r2})
+    frame = pd.get_dummies(pd.DataFrame({"a": list("pqrspqrr"), "b": list("xyzxxyyz")}), sparse=True)
+    estimator = make(AutoencoderTransformer, n_components=2).set_callbacks(monitor).fit(frame)
+    assert scores(monitor)[(0,)] == pytest.approx(estimator.score(frame))
+
+
+def test_scoring_monitor_under_metadata_routing():
+    weights = np.arange(len(X)) % 3
+    with sklearn.config_context(enable_metadata_routing=True):
+        monitor = callback.ScoringMonitor(scoring={"r2": reconstruction_r2.set_score_request(sample_weight=True)})
+        estimator = make(AutoencoderTransformer).set_callbacks(monitor).fit(X, sample_weight=weights)
+    assert scores(monitor)[(0,)] == pytest.approx(estimator.score(X, sample_weight=weights))
 
 
 def test_one_start_needs_no_worker():

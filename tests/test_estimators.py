@@ -331,6 +331,24 @@ def test_numpy_integers_as_sizes(Autoencoder):
     assert estimator.transform(X).shape == (N_SAMPLES, 2)
 
 
+@each
+@pytest.mark.parametrize("size", [5, np.int64(5)])
+def test_an_int_is_one_hidden_layer(Autoencoder, size):
+    """As in scikit-learn's MLP; the parameter stays as it was given."""
+    estimator = make(Autoencoder, hidden_layer_sizes=size)
+    assert not hasattr(estimator, "maximally_activating_inputs")
+    estimator.fit(X)
+    assert estimator.hidden_layer_sizes is size
+    assert clone(estimator).hidden_layer_sizes == size
+    assert [W.shape for W in estimator.coefs_] == [(N_FEATURES, 5), (5, 3), (3, 5), (5, N_FEATURES)]
+    expected = make(Autoencoder, hidden_layer_sizes=(5,)).fit(X)
+    np.testing.assert_array_equal(estimator.transform(X), expected.transform(X))
+    assert not hasattr(estimator, "maximally_activating_inputs")
+    assert not hasattr(estimator, "components_")
+    # The architecture is the same, so a warm start goes on.
+    estimator.set_params(hidden_layer_sizes=[5], warm_start=True).fit(X)
+
+
 # Methods.
 
 
@@ -758,9 +776,13 @@ def test_reconstructions_have_the_names_of_the_input(Autoencoder, library):
     pipeline = make_pipeline(StandardScaler(), make(Autoencoder)).fit(frame)
     assert isinstance(pipeline[1].reconstruct(X), np.ndarray)
     estimator = make(Autoencoder).fit(frame).set_output(transform=library.__name__)
-    for reconstruction in (estimator.inverse_transform(estimator.transform(frame)), estimator.reconstruct(frame)):
-        assert isinstance(reconstruction, library.DataFrame)
-        assert list(reconstruction.columns) == names
+    reconstructions = (estimator.inverse_transform(estimator.transform(frame)), estimator.reconstruct(frame))
+    for output in (*reconstructions, estimator.feature_errors(frame)):
+        assert isinstance(output, library.DataFrame)
+        assert list(output.columns) == names
+    bare = make(Autoencoder).fit(frame)
+    assert_array_equal(estimator.feature_errors(frame).to_numpy(), bare.feature_errors(frame))
+    assert isinstance(bare.feature_errors(frame), np.ndarray)
 
 
 @each
@@ -789,7 +811,8 @@ def test_frame_keeps_its_index(Autoencoder):
     frame = pd.DataFrame(X, index=np.arange(N_SAMPLES) + 100)
     estimator = make(Autoencoder).set_output(transform="pandas")
     codes = estimator.fit_transform(frame)
-    for output in (codes, estimator.inverse_transform(codes), estimator.reconstruct(frame)):
+    errors = estimator.feature_errors(frame)
+    for output in (codes, estimator.inverse_transform(codes), estimator.reconstruct(frame), errors):
         assert list(output.index) == list(frame.index)
 
 

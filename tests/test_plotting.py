@@ -9,8 +9,9 @@ from scipy.sparse import csc_array, csr_array
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import NMF, PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.plotting import FilterDisplay, JacobianSpectrumDisplay, LossCurveDisplay, ReconstructionDisplay
@@ -56,6 +57,17 @@ class Fixed(BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return True
+
+
+class Forward(BaseEstimator):
+    """Transforms, and nothing else."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        return X
 
 
 class LinearMap(Fixed):
@@ -225,8 +237,11 @@ def test_only_one_layer_has_filters(digits):
     deep = AutoencoderTransformer(3, hidden_layer_sizes=(8,), max_iter=2, random_state=0).fit(digits[:50])
     with pytest.raises(ValueError, match=r"AutoencoderTransformer has no components_.*hidden_layer_sizes=\(\)"):
         FilterDisplay.from_estimator(deep, image_shape=(8, 8))
-    with pytest.raises(ValueError, match="of a Pipeline, pass the step"):
-        FilterDisplay.from_estimator(make_pipeline(PCA(2)).fit(digits), image_shape=(8, 8))
+
+
+def test_no_components(digits):
+    with pytest.raises(ValueError, match="components_ of PCA are empty"):
+        FilterDisplay.from_estimator(PCA(0).fit(digits), image_shape=(8, 8))
 
 
 # Reconstructions.
@@ -476,6 +491,82 @@ def test_bad_rows_of_spectra(pca, digits):
         JacobianSpectrumDisplay.from_estimator(pca, digits)
 
 
+# Steps of Pipelines.
+
+
+@pytest.fixture(scope="module")
+def pipeline(digits):
+    """An autoencoder behind a scaler in a Pipeline of its own, its code scaled once more."""
+    autoencoder = SparseAutoencoder(6, max_iter=8, early_stopping=True, random_state=0)
+    scaled = Pipeline([("nothing", "passthrough"), ("scale", StandardScaler()), ("encode", autoencoder)])
+    return make_pipeline(scaled, StandardScaler()).fit(digits[:200])
+
+
+def test_losses_of_a_step(pipeline):
+    display, autoencoder = LossCurveDisplay.from_estimator(pipeline), pipeline[0]["encode"]
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), autoencoder.loss_curve_)
+    np.testing.assert_array_equal(display.lines_[1].get_ydata(), autoencoder.validation_loss_curve_)
+
+
+def test_filters_of_a_step(pipeline, digits):
+    for fitted, components in (
+        (pipeline, pipeline[0]["encode"].components_),
+        (
+            make_pipeline(MaxAbsScaler(), PCA(4)).fit(digits),
+            PCA(4).fit(MaxAbsScaler().fit_transform(digits)).components_,
+        ),
+    ):
+        display = FilterDisplay.from_estimator(fitted, image_shape=(8, 8))
+        for ax, weights in zip(drawn(display), components, strict=True):
+            np.testing.assert_allclose(image_of(ax)[0], weights.reshape(8, 8), rtol=1e-9, atol=1e-12)
+
+
+def test_filters_behind_a_scaler_of_a_frame(digits):
+    frame = pytest.importorskip("pandas").DataFrame(digits[:50], columns=[f"pixel {index}" for index in range(64)])
+    fitted = make_pipeline(StandardScaler(), PCA(3)).set_output(transform="pandas").fit(frame)
+    np.testing.assert_array_equal(
+        FilterDisplay.from_estimator(fitted, image_shape=(8, 8)).filters, fitted[1].components_
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [
+        (PCA(64), "PCA"),
+        (make_pipeline(StandardScaler(), PCA(64)), "PCA"),
+        (FunctionTransformer(lambda X: X[:, ::-1]), "FunctionTransformer"),
+    ],
+)
+def test_filters_of_other_features_are_no_images(before, name, digits):
+    """As many as there are pixels, so that they would fit."""
+    fitted = make_pipeline(before, AutoencoderTransformer(3, max_iter=2, random_state=0)).fit(digits[:100])
+    with pytest.raises(
+        ValueError, match=f"filters of AutoencoderTransformer are not images of the features of X: {name}, "
+    ):
+        FilterDisplay.from_estimator(fitted, image_shape=(8, 8))
+    FilterDisplay.from_estimator(fitted[-1], image_shape=(8, 8))
+
+
+def test_a_deep_autoencoder_is_not_passed_over(digits):
+    deep = AutoencoderTransformer(3, hidden_layer_sizes=8, max_iter=2, random_state=0)
+    fitted = make_pipeline(PCA(4), deep).fit(digits[:50])
+    with pytest.raises(ValueError, match=r"^AutoencoderTransformer has no components_.*one-layer encoder"):
+        FilterDisplay.from_estimator(fitted, image_shape=(2, 2))
+
+
+@pytest.mark.parametrize("to", ["pandas", np.asarray, csr_array], ids=str)
+def test_spectrum_of_a_step(to, digits):
+    """At the rows as the steps before it make them; a block of rows at a time."""
+    to = pytest.importorskip("pandas").DataFrame if to == "pandas" else to
+    autoencoder = ContractiveAutoencoder(40, max_iter=3, random_state=0)
+    fitted = make_pipeline(MaxAbsScaler(), autoencoder, StandardScaler()).fit(to(digits))
+    display = JacobianSpectrumDisplay.from_estimator(fitted, to(digits[:500]))
+    rows = digits[:500] / np.where(digits.max(axis=0) > 0, digits.max(axis=0), 1)
+    expected = np.linalg.svd(fitted[1].encoder_jacobian(rows), compute_uv=False).mean(axis=0)
+    np.testing.assert_allclose(display.singular_values, expected, rtol=1e-9, atol=1e-12)
+    assert display.name == "ContractiveAutoencoder"
+
+
 # All of them.
 
 EVERY = {
@@ -492,6 +583,36 @@ def test_unfitted(display, digits):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         EVERY[display](AutoencoderTransformer(3), digits)
     assert not plt.get_fignums()
+
+
+@every_display
+def test_a_pipeline_that_ends_in_a_classifier(display, digits):
+    autoencoder = AutoencoderTransformer(3, max_iter=2, random_state=0)
+    fitted = make_pipeline(StandardScaler(), autoencoder, GaussianNB()).fit(digits[:50], np.arange(50) % 2)
+    with pytest.raises(ValueError, match=r"GaussianNB, does not transform.*an autoencoder.*pipeline\[:-1\]"):
+        EVERY[display](fitted, digits[:50])
+    assert not plt.get_fignums()
+    EVERY[display](fitted[:-1], digits[:50])
+
+
+@every_display
+def test_a_pipeline_without_an_autoencoder(display, digits):
+    fitted = make_pipeline(StandardScaler(), Forward()).fit(digits[:50])
+    with pytest.raises(ValueError, match=r"Forward has no \w+: this display needs an autoencoder"):
+        EVERY[display](fitted, digits[:50])
+    with pytest.raises(ValueError, match=r"Forward has no \w+: this display needs an autoencoder"):
+        EVERY[display](fitted[1], digits[:50])
+
+
+@every_display
+def test_frames_of_sparse_columns(display):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": list("pqrstuvw") * 8, "b": np.arange(64) % 56}).astype(str)
+    frame = pandas.get_dummies(table, sparse=True)
+    assert frame.shape == (64, 64)
+    for kind in bool, int:
+        X = frame.astype(pandas.SparseDtype(kind))
+        EVERY[display](AutoencoderTransformer(3, max_iter=2, random_state=0).fit(X), X)
 
 
 @every_display

@@ -4,6 +4,7 @@ import gc
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -11,7 +12,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking, corrupted
-from skae.metrics import neg_reconstruction_error, reconstruction_r2
+from skae.metrics import feature_errors, neg_reconstruction_error, reconstruction_r2
 from skae.rows import Centred, Dense, OffsetSparse
 
 FORMATS = [
@@ -204,6 +205,41 @@ def test_a_corruption_of_ones_own_says_that_it_keeps_sparse():
     )
     expected = DenoisingAutoencoder(3, corruption=Halving(), max_iter=5, random_state=0).fit(make_data())
     assert_allclose(fitted.loss_, expected.loss_, rtol=1e-9)
+
+
+# Frames of sparse columns.
+
+
+@pytest.mark.parametrize("dtype", [bool, int, "uint8", float])
+@pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, DenoisingAutoencoder])
+def test_frames_of_sparse_columns(Autoencoder, dtype):
+    """What `get_dummies` makes, everywhere X is taken, as the same frame of dense columns."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.choice(list("pqrs"), 80), "b": rng.choice(list("xyz"), 80)}, index=range(5, 85))
+    frame, dense = (pd.get_dummies(table, sparse=is_sparse, dtype=dtype) for is_sparse in (True, False))
+    assert all(isinstance(kind, pd.SparseDtype) for kind in frame.dtypes)
+    before = frame.copy()
+    weights = np.arange(80) % 3
+    fitted, expected = (
+        Autoencoder(2, max_iter=10, random_state=0).fit(X, sample_weight=weights) for X in (frame, dense)
+    )
+    assert list(fitted.feature_names_in_) == list(frame.columns)
+    assert_allclose(fitted.loss_, expected.loss_, rtol=1e-9)
+    for method in ("transform", "reconstruct", "score", "score_samples", "feature_errors", "encoder_jacobian"):
+        result = getattr(fitted, method)(frame)
+        assert_allclose(result, getattr(expected, method)(dense), rtol=1e-6, atol=1e-9)
+        assert np.asarray(result).dtype == np.float64
+    for score in reconstruction_r2, neg_reconstruction_error:
+        value = score(fitted, frame, sample_weight=weights)
+        assert_allclose(value, score(expected, dense, sample_weight=weights), rtol=1e-6)
+    errors = feature_errors(fitted, frame)
+    assert list(errors.index) == list(frame.index)
+    assert list(errors.columns) == list(frame.columns)
+    assert_allclose(errors, feature_errors(expected, dense), rtol=1e-6, atol=1e-9)
+    codes = fitted.set_output(transform="pandas").transform(frame)
+    assert list(codes.index) == list(frame.index)
+    Autoencoder(2, max_iter=10, early_stopping=True, random_state=0).fit(frame)
+    pd.testing.assert_frame_equal(frame, before)
 
 
 # The factors of products.

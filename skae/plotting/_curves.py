@@ -5,7 +5,8 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skae.plotting._support import pyplot, some_rows
+from skae.plotting._support import pyplot, step_with
+from skae.rows import some_rows
 
 # Entries of a block of Jacobians.
 _BLOCK_ENTRIES = 2**20
@@ -60,7 +61,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted, with `loss_curve_`.
+            Fitted, with `loss_curve_`; or a Pipeline, whose last step with `loss_curve_` is drawn.
 
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
@@ -75,15 +76,14 @@ class LossCurveDisplay:
         ImportError, NotFittedError
             If matplotlib is missing; if the estimator is not fitted.
         ValueError
-            If it has no `loss_curve_`.
+            If it has no `loss_curve_`, or is a Pipeline whose last step does not transform.
         """
         pyplot(cls)
         check_is_fitted(estimator)
-        if not hasattr(estimator, "loss_curve_"):
-            raise ValueError(f"{type(estimator).__name__} has no loss_curve_ to draw: it is not fitted by iterations.")
+        step, _ = step_with("loss_curve_", estimator, "an autoencoder of skae or another estimator with a loss curve")
         display = cls(
-            loss_curve=estimator.loss_curve_,
-            validation_loss_curve=getattr(estimator, "validation_loss_curve_", None),
+            loss_curve=step.loss_curve_,
+            validation_loss_curve=getattr(step, "validation_loss_curve_", None),
         )
         return display.plot(ax)
 
@@ -176,13 +176,14 @@ class JacobianSpectrumDisplay:
         Parameters
         ----------
         estimator : object
-            Fitted, with `encoder_jacobian`.
+            Fitted, with `encoder_jacobian`; or a Pipeline, whose last step with `encoder_jacobian` is drawn: the
+            derivative of the code in the input of that step, behind a scaler the scaled features.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Where to take the Jacobians.
+            Where to take the Jacobians; a Pipeline's earlier steps transform it first.
 
         name : str, default=None
-            For the legend; None: the estimator's class.
+            For the legend; None: the class of the estimator or step.
 
         ax : matplotlib Axes, default=None
             Where to draw. None: a new figure.
@@ -200,15 +201,15 @@ class JacobianSpectrumDisplay:
         ImportError, NotFittedError
             If matplotlib is missing; if the estimator is not fitted.
         ValueError
-            If it has no `encoder_jacobian`, or X is not a finite 2D array of the width that it was fitted with.
+            If it has no `encoder_jacobian`, is a Pipeline whose last step does not transform, or X is not a finite 2D
+            array of the width that it was fitted with.
         """
         pyplot(cls)
         check_is_fitted(estimator)
-        if not hasattr(estimator, "encoder_jacobian"):
-            raise ValueError(f"{type(estimator).__name__} has no encoder_jacobian; the autoencoders of skae have.")
+        step, before = step_with("encoder_jacobian", estimator, "an autoencoder of skae")
         display = cls(
-            singular_values=_mean_singular_values(estimator, X),
-            name=type(estimator).__name__ if name is None else name,
+            singular_values=_mean_singular_values(step, before, X),
+            name=type(step).__name__ if name is None else name,
         )
         return display.plot(ax, **kwargs)
 
@@ -243,13 +244,16 @@ class JacobianSpectrumDisplay:
         return self
 
 
-def _mean_singular_values(estimator, X):
+def _mean_singular_values(autoencoder, before, X):
     n_samples, X = np.shape(X)[0], X.tocsr() if issparse(X) else X
-    size = max(1, _BLOCK_ENTRIES // (estimator.n_components_ * estimator.n_features_in_))
+    size = max(1, _BLOCK_ENTRIES // (autoencoder.n_components_ * autoencoder.n_features_in_))
     total = 0.0
     # X without rows is for the estimator to refuse.
     for rows in gen_batches(max(1, n_samples), size):
-        jacobians = estimator.encoder_jacobian(some_rows(X, rows))
+        block = some_rows(X, rows)
+        for step in before:
+            block = step.transform(block)
+        jacobians = autoencoder.encoder_jacobian(block)
         values = np.linalg.svd(jacobians.astype(np.float64, copy=False), compute_uv=False)
         rounding = max(jacobians.shape[1:]) * np.finfo(jacobians.dtype).eps * values[:, :1]
         total += np.where(values > rounding, values, 0).sum(axis=0)

@@ -5,9 +5,11 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from skae.plotting._support import pyplot, some_rows
+from skae._validation import validated_rows
+from skae.plotting._support import pyplot, step_with, transforming_steps
+from skae.rows import some_rows
 
 # In inches: the longest side of a grid of images, the gap between two of them, and what a line of text takes.
 _GRID, _GAP, _TEXT = 8.0, 0.06, 0.17
@@ -66,7 +68,9 @@ class FilterDisplay:
         ----------
         estimator : object
             Fitted, with `components_` of shape (n_components, n_features): an autoencoder whose encoder has one
-            layer, `PCA`, `NMF` and the like.
+            layer, `PCA`, `NMF` and the like. Or a Pipeline, of which the last step that has `components_` is drawn;
+            the steps before it must keep the features, by name, as scalers do. The weights are those that the step
+            has, for the features as it gets them: behind a `StandardScaler`, per standard deviation.
 
         image_shape : tuple of int
             (height, width), or (height, width, 3) for colours, by which the features are laid out row by row. For
@@ -99,19 +103,19 @@ class FilterDisplay:
         ImportError, NotFittedError
             If matplotlib is missing; if the estimator is not fitted.
         ValueError
-            If it has no `components_`, `image_shape` does not fit them, `max_filters` is not an int of at least 1,
-            or `ax` has been subdivided already.
+            If it has no `components_`, is a Pipeline whose last step does not transform or with other features before
+            that step, `image_shape` does not fit them, `max_filters` is not an int of at least 1, or `ax` has been
+            subdivided already.
         """
         pyplot(cls)
         check_is_fitted(estimator)
         _check_count("max_filters", max_filters)
-        components = getattr(estimator, "components_", None)
-        if components is None or not len(components):
-            raise ValueError(
-                f"{type(estimator).__name__} has no components_, so no filters to draw. Of autoencoders only those "
-                "with a one-layer encoder, hidden_layer_sizes=(), have them; of a Pipeline, pass the step that does."
-            )
-        display = cls(filters=np.asarray(components)[:max_filters], image_shape=image_shape)
+        needs = "an autoencoder with a one-layer encoder, hidden_layer_sizes=(), or a linear transformer like PCA"
+        step, before = step_with("components_", estimator, needs)
+        _check_features_are_kept(before, step)
+        if not len(step.components_):
+            raise ValueError(f"The components_ of {type(step).__name__} are empty: there are no filters to draw.")
+        display = cls(filters=np.asarray(step.components_)[:max_filters], image_shape=image_shape)
         return display.plot(ax, labels=labels, share_scale=share_scale, cmap=cmap)
 
     def plot(self, ax=None, *, labels=False, share_scale=False, cmap="RdBu_r"):
@@ -241,11 +245,13 @@ class ReconstructionDisplay:
             If matplotlib is missing; if the estimator is not fitted.
         ValueError
             If X is not a finite 2D array, `corrupted` or the reconstruction has another shape, `image_shape` does
-            not fit, `max_images` is not an int of at least 1, or `ax` has been subdivided already.
+            not fit, a step has no `inverse_transform`, `max_images` is not an int of at least 1, or `ax` has been
+            subdivided already.
         """
         pyplot(cls)
         check_is_fitted(estimator)
         _check_count("max_images", max_images)
+        _check_inverse(estimator)
         if corrupted is not None and np.shape(corrupted) != np.shape(X):
             raise ValueError(f"corrupted has the shape {np.shape(corrupted)}, but X, row for row, {np.shape(X)}.")
         first = slice(max_images)
@@ -319,8 +325,28 @@ def _checked_shape(image_shape, n_features):
     return shape
 
 
+def _check_features_are_kept(before, step):
+    """Raise ValueError unless each of the steps before one, by the names it gives them, keeps the features."""
+    for earlier in before:
+        unnamed = [f"x{i}" for i in range(getattr(earlier, "n_features_in_", 0))]
+        names = getattr(earlier, "feature_names_in_", unnamed)
+        if not hasattr(earlier, "get_feature_names_out") or [*earlier.get_feature_names_out()] != [*names]:
+            raise ValueError(
+                f"The filters of {type(step).__name__} are not images of the features of X: {type(earlier).__name__}, "
+                "an earlier step, makes other features of them. Give this display the step alone to see its weights."
+            )
+
+
+def _check_inverse(estimator):
+    needs = "an autoencoder or another transformer with inverse_transform"
+    for step in transforming_steps(estimator, needs):
+        if not hasattr(step, "inverse_transform"):
+            raise ValueError(f"{type(step).__name__} has no inverse_transform: this display needs {needs}.")
+
+
 def _dense(X, name):
-    return check_array(X.toarray() if issparse(X) else X, dtype=[np.float64, np.float32], input_name=name)
+    rows = validated_rows(X, name)
+    return rows.toarray() if issparse(rows) else rows
 
 
 def _proportions(shape):

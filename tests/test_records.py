@@ -1,0 +1,82 @@
+"""How the package's dataclasses compare: those that hold arrays by identity, those that hold settings by value."""
+
+import dataclasses
+import importlib
+import pkgutil
+from copy import copy
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import skae
+from skae.corruption import Blur, Masking
+from skae.early_stopping import HeldOut
+from skae.monitoring import Outcome
+from skae.objective import Problem
+from skae.penalties import Contraction, KLSparsity, WeightDecay
+from skae.rows import Centred, Dense, OffsetSparse
+from skae.solvers import SolverResult
+
+X, w = np.ones((3, 2)), np.ones(3)
+
+
+def filled(record, **fields):
+    """A record with an array in every other field."""
+    others = {field.name: np.ones(2) for field in dataclasses.fields(record) if field.name not in fields}
+    return record(**fields, **others)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Dense(X),
+        lambda: OffsetSparse(csr_array(X), w),
+        lambda: Centred(X, w),
+        lambda: HeldOut(X, w, 10),
+        lambda: filled(Problem),
+        lambda: filled(Outcome),
+        lambda: filled(SolverResult),
+    ],
+    ids=["Dense", "OffsetSparse", "Centred", "HeldOut", "Problem", "Outcome", "SolverResult"],
+)
+def test_records_of_arrays_are_compared_by_identity(make):
+    record, other = make(), make()
+    assert record == record
+    assert record != other
+    assert record != copy(record)
+    assert len({record, other}) == 2
+
+
+def test_no_record_compares_arrays():
+    """Of all dataclasses: a field that may be an array goes with comparison by identity."""
+    compared_by_value = set()
+    for module in pkgutil.walk_packages(skae.__path__, "skae."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if dataclasses.is_dataclass(value) and value.__eq__ is not object.__eq__:
+                compared_by_value.add(value.__name__)
+                holds = {str(field.type) for field in dataclasses.fields(value)}
+                assert not any("ndarray" in kind or "object" in kind or "list" in kind for kind in holds), value
+    assert {"Architecture", "KLSparsity", "Masking", "SquaredError"} <= compared_by_value
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (KLSparsity(0.1), KLSparsity(0.1), KLSparsity(0.2)),
+        (Contraction(1), Contraction(1.0), WeightDecay(1)),
+        (Masking(0.5), Masking(0.5), Masking(0.25)),
+        (Blur((2, 2)), Blur((2, 2)), Blur((2, 2), 2)),
+    ],
+)
+def test_public_parts_are_compared_by_value(one, same, other):
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+
+
+@pytest.mark.parametrize("make", [KLSparsity, WeightDecay, Masking, lambda array: Blur((2, 2), array), Blur])
+@pytest.mark.parametrize("array", [np.array(0.5), np.array([2, 2])], ids=["0-d", "1-d"])
+def test_a_public_part_holds_no_array(make, array):
+    with pytest.raises(ValueError, match="must be"):
+        make(array)
