@@ -209,7 +209,8 @@ def corrupted(corruption, X, rng):
         result = _called(draw, _read_only(X), rng, corruption)
     if result.shape != X.shape:
         raise ValueError(
-            f"corruption must return an array of X's shape, {X.shape}, but returned {result.shape}: {corruption!r}."
+            f"corruption must return an array of the shape that it was given, {X.shape}, but returned {result.shape}: "
+            f"{corruption!r}."
         )
     if not np.isfinite(result.data if issparse(result) else result).all():
         raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")

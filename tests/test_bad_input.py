@@ -656,8 +656,8 @@ def write(X, rng):
 @pytest.mark.parametrize(
     ("corruption", "message"),
     [
-        (lambda X, rng: X[:, 1:], r"X's shape, \(40, 4\), but returned \(40, 3\)"),
-        (lambda X, rng: X[1:], r"but returned \(39, 4\)"),
+        (lambda X, rng: X[:, 1:], r"the shape that it was given, \((\d+), 4\), but returned \(\1, 3\)"),
+        (lambda X, rng: X[1:], r"but returned \(\d+, 4\)"),
         (lambda X, rng: X[0], r"but returned \(4,\)"),
         (lambda X, rng: None, "must return an array of real numbers"),
         (lambda X, rng: X + 0j, "must return an array of real numbers"),
@@ -768,6 +768,8 @@ def test_solver_that_calls_a_non_finite_value_a_success(Autoencoder, where, valu
     def minimize(function, x0, **options):
         result = {"fun": 1.0, "x": x0.copy(), "jac": np.zeros_like(x0)}
         result[where] = value if where == "fun" else np.full_like(x0, value)
+        function(x0)
+        options["callback"](OptimizeResult(x=x0, fun=1.0))
         return OptimizeResult(**result, status=0, success=True, nit=3, nfev=3, message="CONVERGENCE")
 
     monkeypatch.setattr("skae.solvers.minimize", minimize)
@@ -808,7 +810,7 @@ def test_two_threads_transform_with_one_estimator(Autoencoder):
 @each
 def test_penalties_far_above_the_scale_of_the_data(Autoencoder):
     factor = 1e-6
-    with pytest.warns(UserWarning, match=r"the same for all rows.*StandardScaler.*alpha=0\.0001"):
+    with pytest.warns(UserWarning, match=r"next to nothing.* outweighs .*\. Scale X with StandardScaler"):
         estimator = Autoencoder(N_COMPONENTS, random_state=0).fit(X * factor)
     np.testing.assert_allclose(estimator.transform(X * factor), estimator.transform(X[:1] * factor).repeat(len(X), 0))
 
@@ -837,4 +839,6 @@ def test_frame_with_a_column_called_mask():
 def test_tied_weights_on_tiny_data():
     """They encode and decode in units a trillion apart: no good fit, but none that is worse than the mean."""
     estimator = make(ContractiveAutoencoder, alpha=0, contraction_weight=0, max_iter=200)
-    assert estimator.fit(X * 1e-6).score(X * 1e-6) > 0
+    with pytest.warns(UserWarning, match="needs X on a scale near 1, but the standard deviation of X is "):
+        estimator.fit(X * 1e-6)
+    assert estimator.score(X * 1e-6) > 0

@@ -15,7 +15,7 @@ from skae.problem import make_problem
 from skae.threads import RowThreads
 from skae.training import SOLVERS
 
-EXACT = {"max_iter": 20000, "max_fun": 40000, "tol": 1e-9, "random_state": 0}
+EXACT = {"max_iter": 20000, "max_fun": 40000, "tol": 0, "random_state": 0}
 each_solver = pytest.mark.parametrize("solver", SOLVERS)
 each_of_tied = pytest.mark.parametrize("solver", ["svd", "lbfgs"])
 each_search = pytest.mark.parametrize("solver", ["varpro", "lbfgs"])

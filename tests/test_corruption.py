@@ -204,7 +204,7 @@ def test_a_callable_may_not_write_to_X(where, rng):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda X, rng: X[:-1], "must return an array of X's shape, (50, 12), but returned (49, 12)"),
+        (lambda X, rng: X[:-1], "must return an array of the shape that it was given, (50, 12), but returned (49, 12)"),
         (lambda X, rng: X[:, :1], "returned (50, 1)"),
         (lambda X, rng: X[0, 0], "returned ()"),
         (lambda X, rng: None, "must return an array of real numbers"),

@@ -150,13 +150,14 @@ class JacobianSpectrumDisplay:
     --------
     >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
-    >>> from skae import AutoencoderTransformer, ContractiveAutoencoder
+    >>> from skae import ContractiveAutoencoder
     >>> from skae.plotting import JacobianSpectrumDisplay
     >>> X = load_digits().data[:200] / 16
-    >>> plain = AutoencoderTransformer(12, tol=1e-2, random_state=0).fit(X)
-    >>> contractive = ContractiveAutoencoder(12, tol=1e-2, random_state=0).fit(X)
-    >>> display = JacobianSpectrumDisplay.from_estimator(plain, X)
-    >>> overlaid = JacobianSpectrumDisplay.from_estimator(contractive, X, ax=display.ax_)
+    >>> free, contracted = (
+    ...     ContractiveAutoencoder(12, contraction_weight=weight, random_state=0).fit(X) for weight in (0.0, 0.3)
+    ... )
+    >>> display = JacobianSpectrumDisplay.from_estimator(free, X)
+    >>> overlaid = JacobianSpectrumDisplay.from_estimator(contracted, X, ax=display.ax_)
     >>> bool(overlaid.singular_values[0] < display.singular_values[0])
     True
     >>> plt.close(display.figure_)
