@@ -51,7 +51,7 @@ class AutoencoderTransformer(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> X = load_digits().data / 16
-    >>> autoencoder = AutoencoderTransformer(16, tol=1e-3, random_state=0).fit(X)
+    >>> autoencoder = AutoencoderTransformer(16, random_state=0).fit(X)
     >>> autoencoder.transform(X).shape
     (1797, 16)
     >>> bool(autoencoder.score(X) > 0.8)

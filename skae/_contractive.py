@@ -51,7 +51,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     >>> from skae import ContractiveAutoencoder
     >>> X = load_digits().data / 16
     >>> free, contracted = (
-    ...     ContractiveAutoencoder(16, contraction_weight=weight, tol=1e-3, random_state=0).fit(X)
+    ...     ContractiveAutoencoder(16, contraction_weight=weight, random_state=0).fit(X)
     ...     for weight in (0.0, 0.3)
     ... )
     >>> bool((contracted.encoder_jacobian(X) ** 2).mean() < (free.encoder_jacobian(X) ** 2).mean())

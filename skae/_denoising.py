@@ -65,7 +65,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from skae import DenoisingAutoencoder
     >>> X = load_digits().data / 16
-    >>> autoencoder = DenoisingAutoencoder(30, corruption_level=0.5, tol=1e-3, random_state=0).fit(X)
+    >>> autoencoder = DenoisingAutoencoder(30, corruption_level=0.5, random_state=0).fit(X)
     >>> autoencoder.transform(X).shape
     (1797, 30)
     """

@@ -51,7 +51,7 @@ class SparseAutoencoder(BaseAutoencoder):
     >>> from sklearn.datasets import load_digits
     >>> from skae import SparseAutoencoder
     >>> X = load_digits().data / 16
-    >>> autoencoder = SparseAutoencoder(30, sparsity_target=0.1, tol=1e-3, random_state=0).fit(X)
+    >>> autoencoder = SparseAutoencoder(30, sparsity_target=0.1, random_state=0).fit(X)
     >>> print(autoencoder.transform(X).mean().round(1))
     0.1
     """
