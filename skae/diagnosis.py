@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skae.moments import block_sum, principal_axes, weighted_means
+from skae.moments import block_sum, principal_axes
 from skae.network import output
 from skae.objective import Objective
 from skae.parameters import Layout
 from skae.problem import mean_loss
-from skae.rows import less
+from skae.rows import dense_rows, less
 from skae.solvers import Status
 from skae.variables import fresh_start, search_variables
 
@@ -93,9 +93,11 @@ def _share(problem, parameters, terms, threads):
         return 1 - (terms[0] - problem.least) / problem.reference, False
 
     def excess(weights):
-        loss = mean_loss(problem, problem.X, weights, threads, parameters)
-        (least,) = weighted_means(lambda block: (problem.loss.least(block),), problem.X, weights, threads)
-        return weights.sum() / problem.weights.sum() * (loss - least)
+        def least(rows):
+            return weights[rows] @ problem.loss.least(dense_rows(problem.X, rows).astype(np.float64))
+
+        total = weights.sum() * mean_loss(problem, problem.X, weights, threads, parameters)
+        return (total - block_sum(least, problem.X, threads)) / problem.weights.sum()
 
     is_outlier = np.zeros(len(problem.weights))
     is_outlier[problem.outliers] = 1

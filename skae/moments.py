@@ -37,26 +37,6 @@ def column_means(draws, weights, threads):
     return total / (weights.sum() * len(draws))
 
 
-def row_values(values, X, threads):
-    """Return `values`, a function of a dense float64 block that gives one number a row, of all rows, (n_samples,)."""
-
-    def part(rows):
-        # An overflow is infinite, which the caller looks at.
-        with np.errstate(over="ignore", invalid="ignore"):
-            return values(dense_rows(X, rows).astype(np.float64))
-
-    return np.concatenate(list(threads.map(part, _blocks(X, X.shape[0]))))
-
-
-def weighted_means(values, X, weights, threads):
-    """Return the weighted means of `values`, a function of a dense float64 block that gives tuples of numbers a row."""
-
-    def part(rows):
-        return np.array(values(dense_rows(X, rows).astype(np.float64))) @ weights[rows]
-
-    return (block_sum(part, X, threads) / weights.sum()).tolist()
-
-
 def _covariance(X, weights, mean, threads):
     """Return the weighted covariance matrix, (n_features, n_features); the products run in X's dtype."""
     centred, roots = Centred(X, mean.astype(X.dtype)), _roots(X, weights)

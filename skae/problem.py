@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skae.losses import Loss
-from skae.moments import block_sum, column_means, row_values, scale_about, weighted_means
+from skae.moments import block_sum, column_means, scale_about
 from skae.network import Architecture, output
 from skae.rows import dense_rows, less
 
@@ -91,7 +91,11 @@ class Problem:
         """Return the problem on some rows, an array of indices, with all else as it is."""
         draws = [draw[rows] for draw in self.draws]
         X, weights = self.X[rows] if self.is_corrupted else draws[0], self.weights[rows]
-        least, omitted = _constants(self.loss, X, weights, threads)
+
+        def part(rows):
+            return _constants(self.loss, dense_rows(X, rows).astype(np.float64)) @ weights[rows]
+
+        least, omitted = (block_sum(part, X, threads) / weights.sum()).tolist()
         return replace(self, X=X, draws=draws, weights=weights, least=least, omitted=omitted)
 
 
@@ -99,9 +103,8 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
     """Return the Problem of these parts. Raises ValueError if products on X's scale leave the range of its dtype."""
     scale = scale_about([X], weights, mean, threads)
     loss, origin = architecture.loss.about(row_offset(mean, scale))
-
-    gain, reference, outliers = _gains(loss, X, weights, mean, threads)
-    least, omitted = _constants(loss, X, weights, threads)
+    (gain, least, omitted), outliers = _statistics(loss, X, weights, mean, threads)
+    reference = _gain_of_others(loss, X, weights, outliers, threads) or gain
     return Problem(
         architecture=architecture,
         penalties=penalties,
@@ -129,25 +132,37 @@ def row_offset(mean, scale):
     return np.zeros_like(mean) if is_small else mean
 
 
-def _constants(loss, X, weights, threads):
-    """Return the weighted means of the losses of perfect reconstructions and of the terms that the loss leaves out."""
-    return weighted_means(lambda block: (loss.least(block), loss.omitted(block)), X, weights, threads)
+def _constants(loss, block):
+    """Return the losses of perfect reconstructions and the terms that the loss leaves out, (2, n_rows)."""
+    return np.array([loss.least(block), loss.omitted(block)])
 
 
-def _gains(loss, X, weights, mean, threads):
-    """Return the mean gain, that of the rows that are not outliers, about their own mean, and the outliers."""
-    gains = row_values(lambda block: loss.divergence(block, mean).sum(axis=1), X, threads)
+def _statistics(loss, X, weights, mean, threads):
+    """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
+    gains = np.empty(X.shape[0])
+
+    def part(rows):
+        block = dense_rows(X, rows).astype(np.float64)
+        gains[rows] = loss.divergence(block, mean).sum(axis=1)
+        return np.vstack([gains[rows], _constants(loss, block)]) @ weights[rows]
+
+    means = block_sum(part, X, threads) / weights.sum()
     with np.errstate(over="ignore", invalid="ignore"):
-        total = float(weights @ gains / weights.sum())
-        outliers = _outliers(weights, gains)
-    if len(outliers):
-        others = weights.copy()
-        others[outliers] = 0
-        about = column_means([X], others, threads)
-        (of_others,) = weighted_means(lambda block: (loss.divergence(block, about).sum(axis=1),), X, others, threads)
-        if of_others > 0:
-            return total, of_others, outliers
-    return total, total, np.array([], dtype=int)
+        return means.tolist(), _outliers(weights, gains)
+
+
+def _gain_of_others(loss, X, weights, outliers, threads):
+    """Return the mean gain of all rows but the outliers, about their own mean; 0.0 if there are none."""
+    if not len(outliers):
+        return 0.0
+    others = weights.copy()
+    others[outliers] = 0
+    mean = column_means([X], others, threads)
+
+    def part(rows):
+        return others[rows] @ loss.divergence(dense_rows(X, rows).astype(np.float64), mean).sum(axis=1)
+
+    return float(block_sum(part, X, threads) / others.sum())
 
 
 def _outliers(weights, gains):

@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from skae import moments
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
-from skae.moments import column_means, mean_over_rows, principal_axes, scale_about
+from skae.moments import column_means, principal_axes, scale_about
 from skae.network import Architecture, output
 from skae.parameters import CentredVariables, Layout, Parameters, glorot
 from skae.rows import Dense
@@ -158,12 +158,6 @@ def test_column_means(data):
     both = np.vstack([X, X**2])
     expected = np.average(both, axis=0, weights=np.tile(weights, 2))
     np.testing.assert_allclose(column_means([X, X**2], weights, ONE), expected)
-
-
-def test_mean_over_rows(data):
-    X, weights = data
-    expected = np.average(np.sum(np.exp(X / 10), axis=1), weights=weights)
-    np.testing.assert_allclose(mean_over_rows(lambda block: np.exp(block / 10), X, weights, ONE), expected)
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["tall", "wide"])
