@@ -197,10 +197,10 @@ def complaint(trained, problem, search, *, name, penalty_names, outliers):
     if verdict.is_dominated:
         return UserWarning, _dominated(name, verdict, outliers)
     cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
+    if _stopped_short(trained.result, search) and (cause is None or _is_cut_off(trained.result, search)):
+        return ConvergenceWarning, _not_converged(name, trained, search)
     if cause is not None:
         return UserWarning, f"{_poor(name, verdict)} {cause}"
-    if _stopped_short(trained.result, search):
-        return ConvergenceWarning, _not_converged(name, trained, search)
     if verdict.pca_share is not None and verdict.share < _FAR_BELOW * verdict.pca_share:
         return UserWarning, _unit_bound(name, verdict, problem)
     if verdict.is_poor:
@@ -215,9 +215,21 @@ def complaint(trained, problem, search, *, name, penalty_names, outliers):
 
 def _stopped_short(result, search):
     if result.status in (Status.PRECISION, Status.LINE_SEARCH):
-        # A small problem is solved to rounding within its last window; then the gradient is rounding, too.
-        return result.fall > _STILL_FALLING and result.gradient_norm**2 > search.precision
+        # A small problem may be solved to rounding within a window; then the gradient is rounding, too.
+        return _was_falling(result, search) and result.gradient_norm**2 > search.precision
     return result.status in (Status.MAX_ITER, Status.MAX_FUN)
+
+
+def _is_cut_off(result, search):
+    """Whether the verdict might be another one after more iterations, or is none of the penalties' doing."""
+    if result.status in (Status.MAX_ITER, Status.MAX_FUN):
+        return _was_falling(result, search)
+    return result.status is Status.LINE_SEARCH and result.n_iter < search.n_iter_no_change
+
+
+def _was_falling(result, search):
+    """Whether the objective was still falling in the last window, as far as there was a whole one."""
+    return result.n_iter < search.n_iter_no_change or result.fall > _STILL_FALLING
 
 
 def _not_converged(name, trained, search):

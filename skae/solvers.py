@@ -106,7 +106,7 @@ class LBFGS:
         result = minimize(
             search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
         )
-        if not result.nit:  # a start that cannot be bettered is the first iterate
+        if not search.has_reported:  # a start that cannot be bettered is the first iterate
             if search.n_evaluations > 1:
                 search.evaluate(search.lowest[0])  # the objective's latest call is to be the iterate's
             with suppress(StopIteration):
@@ -162,6 +162,7 @@ class _Search:
         self._values = []
         self.n_evaluations = 0
         self.status = None
+        self.has_reported = False
 
     @property
     def lowest(self):
@@ -221,6 +222,7 @@ class _Search:
 
     def report(self):
         theta, value, _ = self._origin
+        self.has_reported = True
         if self._callback is None:
             return
         try:

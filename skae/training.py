@@ -75,9 +75,10 @@ class Trained:
 
     @property
     def is_finite(self):
-        """Whether the solver ended on finite values."""
+        """Whether the result has finite values; an iterate that held-out rows chose need not be the solver's last."""
         result = self.result
-        return bool(np.isfinite([result.fun, result.gradient_norm]).all() and np.isfinite(result.x).all())
+        numbers = [result.fun, result.gradient_norm if self.kept is None else 0.0]
+        return bool(np.isfinite(numbers).all() and np.isfinite(result.x).all())
 
 
 def choose_solver(name, problem, search_options=()):
@@ -254,7 +255,7 @@ def _result(result, history, patience):
     iterate = history.end()
     if patience is not None:
         iterate = patience.best
-        result = replace(result, x=iterate.theta)
+        result = replace(result, x=iterate.theta, fun=iterate.objective)
         details |= {"kept": iterate.number, "outvoted": patience.outvotes_penalties}
     iterate.n_evaluations = history.n_evaluations
     return result, iterate, details

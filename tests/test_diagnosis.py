@@ -150,7 +150,8 @@ def test_one_warning_at_the_most(unit_rows):
     ((category, text),) = warnings_of(capped, unit_rows)
     assert category is ConvergenceWarning
     assert "it reached max_iter" in text
-    the_warning(capped.set_params(contraction_weight=100.0), unit_rows)  # more iterations would not help
+    capped.set_params(contraction_weight=100.0, max_iter=60, tol=0)
+    assert "outweighs" in the_warning(capped, unit_rows)  # more iterations would not help
 
 
 # Outliers.

@@ -26,8 +26,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info
 
 import skae
+import skae.training
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, threads
-from skae.early_stopping import HeldOut
 from skae.objective import Objective
 from skae.parameters import CentredVariables
 from skae.penalties import L1Sparsity
@@ -268,7 +268,7 @@ def test_fault_in_a_search_on_a_part_of_the_rows(Autoencoder, fault, at_calls_of
 @each_fault
 def test_fault_in_the_loss_of_held_out_rows(situation, solver, fault, at_calls_of):
     estimator = SITUATIONS[situation](make(SparseAutoencoder, solver=solver))
-    assert fit_with_faults(estimator, X, at_calls_of(HeldOut, "loss", fault), fault) >= 4
+    assert fit_with_faults(estimator, X, at_calls_of(skae.training, "mean_loss", fault), fault) >= 4
 
 
 # Faults in the threads that rows are shared out to.
@@ -628,7 +628,7 @@ def test_a_minimum_beyond_a_wall_is_not_said_to_be_reached(seed, elsewhere):
     start = rng.uniform(1, 3, size=5)
     edge = rng.uniform(0.1, 0.9) * start.sum()
     function = Beyond(lambda x: (0.5 * factors @ x**2, factors * x), lambda x: x.sum() < edge, elsewhere)
-    result = LBFGS(100, 1000, 1e-8, 10, np.finfo(float).eps).minimize(function, start)
+    result = LBFGS(100, 1000, 1e-8, 10, 10, np.finfo(float).eps).minimize(function, start)
     value, gradient = function(result.x)
     assert np.isfinite(value)
     assert result.fun == value
@@ -650,7 +650,6 @@ WRONG = {
 @each
 @each_search
 @pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning")
 def test_a_gradient_that_does_not_fit_the_value_is_no_success(Autoencoder, solver, kind, monkeypatch):
     if (kind, solver, Autoencoder) == ("opposite gradient", "varpro", AutoencoderTransformer):
         pytest.skip("a step small enough to change the value by its rounding alone is taken for the last one")
@@ -710,7 +709,7 @@ def definition(estimator, weights, intercepts):
 
 @pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, SparseAutoencoder, ContractiveAutoencoder])
 @each_search
-def test_the_gradient_of_what_converged_is_within_the_tolerance(Autoencoder, solver, monkeypatch):
+def test_the_gradient_of_what_converged_is_small(Autoencoder, solver, monkeypatch):
     minimize, seen = LBFGS.minimize, []
 
     def spy(self, objective, theta0, callback=None):
@@ -718,10 +717,9 @@ def test_the_gradient_of_what_converged_is_within_the_tolerance(Autoencoder, sol
         return seen[-1][1]
 
     monkeypatch.setattr(LBFGS, "minimize", spy)
-    tol = 1e-4
-    estimator = make(Autoencoder, solver=solver, max_iter=3000, tol=tol, alpha=1e-3).fit(X)
+    estimator = make(Autoencoder, solver=solver, max_iter=3000, tol=1e-10, alpha=1e-3).fit(X)
     objective, result = seen[-1]
-    assert result.status is Status.CONVERGED
+    assert result.status in (Status.CONVERGED, Status.PRECISION)
 
     def J(theta):
         weights, intercepts = objective.parameters(theta)
@@ -731,7 +729,7 @@ def test_the_gradient_of_what_converged_is_within_the_tolerance(Autoencoder, sol
     assert J(result.x) == pytest.approx(estimator.loss_, rel=1e-9)
     steps = 1e-4 * np.eye(len(result.x))
     gradient = np.array([J(result.x + step) - J(result.x - step) for step in steps]) / 2e-4 / objective.reference
-    assert np.abs(gradient).max() <= 1.01 * tol
+    assert np.abs(gradient).max() <= 1e-4
     assert_allclose(np.abs(gradient).max(), result.gradient_norm, rtol=0.01, atol=1e-7)
 
 
@@ -760,11 +758,9 @@ TRIVIAL_FITS = [
 
 
 def assert_warns_of_a_trivial_code(estimator, data):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        codes = estimator.fit(data).transform(data)
-    assert_allclose(codes, np.broadcast_to(codes[0], codes.shape), rtol=1e-5, atol=1e-12)
-    assert any("the same for all rows" in str(warning.message) for warning in caught)
+    with pytest.warns(UserWarning, match="learned next to nothing"):
+        estimator.fit(data)
+    assert estimator.score(data) < 0.01
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
@@ -799,7 +795,8 @@ def test_units_that_start_dead_or_saturated(activation, intercept, solver, monke
         return theta
 
     monkeypatch.setattr(CentredVariables, "start", saturated)
-    assert_warns_of_a_trivial_code(make(AutoencoderTransformer, activation=activation, solver=solver, alpha=0), X)
+    estimator = make(AutoencoderTransformer, activation=activation, solver=solver, alpha=0, max_iter=200)
+    assert_warns_of_a_trivial_code(estimator, X)
 
 
 def test_no_warning_where_the_code_says_something():
