@@ -178,8 +178,12 @@ def in_flight():
     return len(threads._inside)
 
 
+def is_same_model(estimator, expected):
+    return joblib.hash(model(estimator)) == joblib.hash(model(expected))
+
+
 def assert_same_model(estimator, expected):
-    assert joblib.hash(model(estimator)) == joblib.hash(model(expected))
+    assert is_same_model(estimator, expected)
 
 
 def fit_with_faults(estimator, data, inject, fault, numbers=None):
@@ -293,7 +297,7 @@ def test_fault_in_two_threads_of_the_rows_at_once(fault, shared_rows, monkeypatc
 
     def sweep(objective, deal):
         if deal is not objective._deals[2]:
-            both.wait(timeout=10)
+            both.wait(timeout=120)
             raise fault("injected")
         return swept(objective, deal)
 
@@ -521,6 +525,7 @@ def interrupt_after():
 
 @pytest.mark.parametrize("how", ["varpro", "lbfgs", "early stopping", "shared rows", "warm start"])
 def test_signal_at_any_time(how, interrupt_after, request):
+    """The estimator is as it was, or, if the signal came between the fit's last step and its return, fitted."""
     if how == "shared rows":
         request.getfixturevalue("shared_rows")
     solver = how if how in ("varpro", "lbfgs") else "auto"
@@ -539,7 +544,7 @@ def test_signal_at_any_time(how, interrupt_after, request):
             interrupt_after(0)
         except KeyboardInterrupt:
             n_faults += not finished
-        if not finished:
+        if not finished and not is_same_model(attempt, expected):
             own.assert_unchanged(f"after an interrupt after {seconds} s")
         surroundings.assert_unchanged(f"after an interrupt after {seconds} s")
     assert n_faults >= 3

@@ -27,9 +27,9 @@ AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder,
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-PATIENCE = 20
+PATIENCE = 120
 # Of a child, which should need less than a second.
-CHILDS_PATIENCE = 8
+CHILDS_PATIENCE = 60
 N_FEATURES = 6
 X = np.random.default_rng(0).uniform(size=(60, N_FEATURES))
 X[:, 3:] = 0.5 * (X[:, :3] + X[:, [1, 2, 0]])

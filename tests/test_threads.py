@@ -101,7 +101,7 @@ def test_map_keeps_the_order_and_uses_threads():
         both = Barrier(2)
 
         def work(part):
-            both.wait(timeout=10)
+            both.wait(timeout=120)
             return part, get_ident()
 
         (first, thread_1), (second, thread_2) = rows.map(work, ["a", "b"])
