@@ -4,17 +4,21 @@
     python benchmarks/panel.py --quick                              two minutes
     python benchmarks/panel.py --compare before.csv after.csv       two versions of the package, say
 
-Every method sees the same folds and seeds: seed s shuffles the folds (stratified by class) and is the random_state of
-the preparation's, the method's and the classifiers' draws. A set is prepared by a Pipeline fitted on the training
-rows, the method is fitted on these as prepared, and only its fit is timed. All codes of a set have the same size: half
-the features, rounded up, but at most 100 and at most half the training rows.
+Every method sees the same folds and seeds: seed s shuffles the folds (stratified by class) and is the method's
+random_state. A set is prepared by a Pipeline fitted on the training rows, the method is fitted on these as prepared,
+and only its fit is timed. The codes of a set have the same size, but for raw and nystroem-300: half the features,
+rounded up, at most 100 and at most half the training rows.
 
 Methods, with scikit-learn's defaults for everything not named:
 * raw: the prepared features.
 * pca, pca-whitened: PCA as it is and with whiten=True.
-* nystroem: an RBF kernel of gamma = 1 / (n_features * variance of X), SVC's "scale".
+* nystroem, nystroem-300: an RBF kernel of gamma = 1 / (n_features * variance of X), SVC's "scale"; as many landmarks
+  as the codes have components, or 300 (all training rows, if they are fewer).
 * nmf: where the prepared features are non-negative.
-* mlp: MLPRegressor(X, X) with one hidden layer of the code's size (relu, Adam); its activations are the code.
+* mlp: MLPRegressor(X, X, batch_size=32, max_iter=1000) with one hidden layer of the code's size (relu, Adam), whose
+  activations are the code. Of relu and tanh, learning rates 0.001 and 0.01, batches of 32 and 200 rows, and 200 and
+  1,000 epochs, the setting with the highest mean held-out R2 on a first fold of digits, wine, diabetes, cancer,
+  docs-counts and usps: 0.87, against 0.62 with the defaults.
 * plain, denoising, sparse, contractive: skae's AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder and
   ContractiveAutoencoder at their defaults.
 
@@ -23,8 +27,8 @@ accuracies of LogisticRegression(max_iter=1000) and KNeighborsClassifier() on th
 `knn std`, the same on the code through StandardScaler (of raw sparse features, without centring). For a regression
 they are the R2 of Ridge() and of KNeighborsRegressor().
 
-The CSV has one row a (set, method, seed, fold), and with every warning of the fit: its category and first words.
-A fit that raises is recorded as well. Runs go on where the CSV ends; give each version of the package its own file.
+The CSV has one row a (set, method, seed, fold), with the category and first words of every warning of the fit; a fit
+that raises is recorded as well. A run adds what its CSV lacks; give each version of the package its own.
 """
 
 import argparse
@@ -67,7 +71,9 @@ class MLPAutoencoder(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         target = X.toarray() if issparse(X) else X
-        self.mlp_ = MLPRegressor(hidden_layer_sizes=(self.n_components,), random_state=self.random_state)
+        self.mlp_ = MLPRegressor(
+            hidden_layer_sizes=(self.n_components,), batch_size=32, max_iter=1000, random_state=self.random_state
+        )
         self.mlp_.fit(X, target)
         self.n_iter_ = self.mlp_.n_iter_
         return self
@@ -85,6 +91,10 @@ def nystroem(X, k, seed):
     return Nystroem(gamma=1 / (X.shape[1] * variance), n_components=k, random_state=seed)
 
 
+def nystroem_300(X, k, seed):
+    return nystroem(X, min(300, X.shape[0]), seed)
+
+
 def nmf(X, k, seed):
     return NMF(k, random_state=seed) if X.min() >= 0 else None
 
@@ -95,6 +105,7 @@ METHODS = {
     "pca": lambda X, k, seed: PCA(k, random_state=seed),
     "pca-whitened": lambda X, k, seed: PCA(k, whiten=True, random_state=seed),
     "nystroem": nystroem,
+    "nystroem-300": nystroem_300,
     "nmf": nmf,
     "mlp": lambda X, k, seed: MLPAutoencoder(k, random_state=seed),
     "plain": lambda X, k, seed: AutoencoderTransformer(k, random_state=seed),
@@ -102,7 +113,7 @@ METHODS = {
     "sparse": lambda X, k, seed: SparseAutoencoder(k, random_state=seed),
     "contractive": lambda X, k, seed: ContractiveAutoencoder(k, random_state=seed),
 }
-WITHOUT_RECONSTRUCTION = {"raw", "nystroem"}
+WITHOUT_RECONSTRUCTION = {"raw", "nystroem", "nystroem-300"}
 
 
 def code_size(X):
@@ -245,7 +256,7 @@ def fits(name, data, arguments):
             for method in arguments.methods:
                 estimator = METHODS[method](split.X, k, seed)
                 if estimator is not None:
-                    size = n_features if method == "raw" else k
+                    size = getattr(estimator, "n_components", n_features)
                     record = Record(name, method, seed, arguments.folds, fold, len(data.y), n_features, size)
                     yield record, partial(complete, record, estimator, split, data.is_regression)
 
@@ -254,8 +265,7 @@ def print_sets(records):
     """Print the sizes and the preparation of every set; one-hot columns may differ between folds."""
     for name in dict.fromkeys(record.set for record in records):
         of_set = [record for record in records if record.set == name]
-        size = next((record.n_components for record in of_set if record.method != "raw"), "-")
-        first = of_set[0]
+        first, size = of_set[0], min(record.n_components for record in of_set)
         print(f"* {name} ({first.n_rows} rows, {first.n_features} features, codes of {size}): {SETS[name].text}")
     print()
 

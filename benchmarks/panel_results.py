@@ -105,7 +105,7 @@ def _print_score_columns():
 
 def _print_scores(key, group, scores):
     seconds, iterations = _median(group, "seconds"), _median(group, "n_iter")
-    print_row(*key, *scores, f"{seconds:.2g}", _number(iterations), f"{100 * _share_warned(group):.0f} %")
+    print_row(*key, *scores, _short(seconds), _number(iterations), f"{100 * _share_warned(group):.0f} %")
 
 
 def print_warnings(records):
@@ -129,6 +129,8 @@ def print_comparison(before, after):
     """Print what changed between two CSVs, in the fits that both have."""
     pairs = [(before[key], record) for key, record in after.items() if key in before]
     print(f"{len(pairs)} fits in both; {len(before) - len(pairs)} only before, {len(after) - len(pairs)} only after.\n")
+    if not pairs:
+        return
     _print_pairs(pairs)
     _print_pair(("all", "all"), pairs)
     for side, title in enumerate(("Before", "After")):
@@ -165,7 +167,7 @@ def _print_pair(key, pairs):
     print_row(
         *key,
         *(_difference_cell(pairs, score) for score in SCORES),
-        f"{seconds[0]:.2g} → {seconds[1]:.2g} ({seconds[1] / seconds[0]:.2g})",
+        f"{_short(seconds[0])} → {_short(seconds[1])} ({_short(seconds[1] / seconds[0])})",
         " → ".join(iterations),
         f"{' → '.join(warned)} %",
     )
@@ -217,6 +219,11 @@ def _mean_cell(value):
 def _median(records, name):
     values = [getattr(record, name) for record in records if getattr(record, name) is not None]
     return median(values) if values else None
+
+
+def _short(value):
+    """Return the number to two digits, 210 rather than 2.1e+02."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def _number(value):
