@@ -56,7 +56,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.metrics import reconstruction_r2
 
-QUICK = {"sets": ["digits", "wine", "cancer", "diabetes", "docs-counts"], "folds": 2, "seeds": 1, "rows": 400}
+QUICK = {"sets": ["digits", "wine", "cancer", "diabetes", "docs-counts"], "folds": 2, "seeds": 1, "rows": 300}
 
 
 # Methods -------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def parse_arguments():
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="default: all")
     parser.add_argument("--folds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=2, help="how many, from 0 on (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=3000, help="at most, of a set (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=2000, help="at most, of a set (default: %(default)s)")
     parser.add_argument(
         "--csv", type=Path, default=Path(__file__).with_suffix(".csv"), help="default: panel.csv, beside this script"
     )
