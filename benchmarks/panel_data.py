@@ -2,7 +2,8 @@
 
 A set is its rows, their labels and an unfitted Pipeline that prepares them; whoever scores the panel fits that on
 training rows only. Sets with more rows than asked for are sampled, by class, with a fixed seed. The mixed tables need
-pandas. The standard library's docstrings depend on the version of Python, so compare runs of one version only.
+pandas, the photographs Pillow. The standard library's docstrings differ between versions of Python: compare runs of
+one version only.
 """
 
 import ast
