@@ -158,12 +158,12 @@ def complete(record, estimator, split, is_regression):
         return
     record.n_iter = getattr(estimator, "n_iter_", None)
     record.n_evaluations = getattr(estimator, "n_evaluations_", None)
-    if record.method not in WITHOUT_RECONSTRUCTION:
-        record.r2 = reconstruction_r2(estimator, split.X_test)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        if record.method not in WITHOUT_RECONSTRUCTION:
+            record.r2 = reconstruction_r2(estimator, split.X_test)
         score_code(record, estimator.transform(split.X), estimator.transform(split.X_test), split, is_regression)
-    record.probe_warnings = headlines(caught)
+    record.score_warnings = headlines(caught)
 
 
 def score_code(record, code, code_test, split, is_regression):

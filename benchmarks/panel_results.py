@@ -35,7 +35,7 @@ class Record:
     n_iter: float | None = None
     n_evaluations: float | None = None
     warnings: str = ""
-    probe_warnings: str = ""
+    score_warnings: str = ""
     error: str = ""
 
     @property
@@ -67,7 +67,10 @@ def append(path, record):
 def read(path):
     """Return the records of a CSV by their keys."""
     with path.open(newline="", encoding="utf-8") as file:
-        records = [Record(*map(_parsed, fields(Record), row)) for row in list(csv.reader(file))[1:]]
+        records = [
+            Record(**{field.name: _parsed(field, row[field.name]) for field in fields(Record)})
+            for row in csv.DictReader(file)
+        ]
     return {record.key: record for record in records}
 
 
@@ -109,10 +112,10 @@ def _print_scores(key, group, scores):
 
 
 def print_warnings(records):
-    """Print which method's fits and probes gave which warning, and how often."""
+    """Print which method's fits and scores gave which warning, and how often."""
     tally = Counter()
     for record in records:
-        for kind, text in (("fit", record.warnings), ("fit", record.error), ("probe", record.probe_warnings)):
+        for kind, text in (("fit", record.warnings), ("fit", record.error), ("scores", record.score_warnings)):
             lines = re.sub(r"\d[\d.e+-]*", "#", text).split(SEPARATOR)
             tally.update((record.method, kind, line) for line in lines if line)
     print("\nWarnings and errors, by the number of fits.\n")
