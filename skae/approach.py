@@ -68,7 +68,7 @@ def approach(problem, variables, theta, make_objective, search, *, offset, threa
     n_rows = problem.X.shape[0]
     size = min(-(-n_rows // _N_PARTS), _PART_ENTRIES // max(problem.architecture.widths) + 1)
     if size < _MIN_ROWS:
-        return whitened(problem, variables, theta, offset, threads)
+        return whitened(sample(problem, rng.permutation(n_rows)), variables, theta, offset, threads)
     n_affordable = int(_MAX_COST * search.max_iter * n_rows / (size * _N_ITERATIONS))
     short = replace(search, max_iter=_N_ITERATIONS)
     order = rng.permutation(n_rows)
