@@ -21,7 +21,7 @@ from skae.diagnosis import complaint
 from skae.distinct import distinct_rows
 from skae.early_stopping import HeldOut, draw_held_out
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means, principal_axes, scale_about
+from skae.moments import column_means, count_for_share, scale_about
 from skae.monitoring import Cancellation, Log
 from skae.network import Architecture
 from skae.parameters import Parameters
@@ -309,11 +309,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         if self.n_components >= 1:
             return int(self.n_components)
         scale_about([X], weights, mean, threads)  # raises for what has no principal axes in this dtype
-        variances, _, _ = principal_axes(X, weights, mean, threads, min(X.shape))
-        if not variances.any():
-            return 1
-        share = np.cumsum(variances) / variances.sum()
-        return min(int(np.searchsorted(share, self.n_components, side="right")) + 1, *X.shape)
+        return count_for_share(X, weights, mean, threads, self.n_components)
 
     def _random_streams(self):
         """Independent streams of `random_state`, so that what one of them draws does not change the others."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
 
 from skae import moments
@@ -234,13 +235,44 @@ def test_the_scale_of_constant_data_is_zero(value, dtype):
 
 
 @every_dtype
-def test_the_scale_of_rounding_errors_is_zero(dtype, rng):
-    """A few steps of the dtype are rounding; a thousand of them are data."""
-    weights, eps = np.ones(100), np.finfo(dtype).eps
-    for steps, expected in (2, 0.0), (1000, 1.0):
-        X = (50 * (1 + eps * rng.integers(-steps, steps + 1, (100, 3)))).astype(dtype)
-        scale = scale_about([X], weights, column_means([X], weights, ONE), ONE)
-        assert np.sign(scale) == expected
+@pytest.mark.parametrize("steps", [1, 14, 1000])
+def test_a_few_steps_of_the_dtype_are_data(steps, dtype, rng):
+    """About a mean of a million, where a step is 2^-4 in float32 and 2^-33 in float64."""
+    step = 2.0 ** (-4 if dtype == np.float32 else -33)
+    multiples = steps * rng.integers(-1, 2, (100, 3))
+    X, weights = (1e6 + step * multiples).astype(dtype), np.ones(100)
+    scale = scale_about([X], weights, column_means([X], weights, ONE), ONE)
+    np.testing.assert_allclose(scale, step * np.sqrt(multiples.var(axis=0).mean()), rtol=0.02)
+
+
+@every_dtype
+@pytest.mark.parametrize("make", [np.asarray, csr_array], ids=["dense", "sparse"])
+def test_constant_columns_add_nothing_to_the_scale(make, dtype, rng):
+    X, weights = rng.standard_normal((100, 4)).astype(dtype), rng.uniform(1, 2, 100)
+    expected = np.sqrt(
+        np.average((X - np.average(X, axis=0, weights=weights)) ** 2, axis=0, weights=weights)[2:].sum() / 4
+    )
+    X[:, :2] = 1e6 / 3, 0
+    data = make(X)
+    np.testing.assert_allclose(
+        scale_about([data], weights, column_means([data], weights, ONE), ONE), expected, rtol=1e-5
+    )
+
+
+def test_ordinary_data_pay_no_pass_for_constant_columns(monkeypatch, rng):
+    monkeypatch.delattr(moments, "_are_constant")
+    X, weights = np.column_stack([rng.standard_normal((50, 3)) + 1e6, np.zeros(50)]).astype(np.float32), np.ones(50)
+    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) > 0
+
+
+@pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
+def test_the_scale_of_sparse_rows(density, rng):
+    """Those not stored are zeros; a column without them may lie far from zero."""
+    X, weights = (rng.uniform(size=(30, 5)) < density) * (1e7 + rng.standard_normal((30, 5))), rng.uniform(size=30)
+    X[:, 0] = 1e7 + rng.standard_normal(30)
+    mean = np.average(X, axis=0, weights=weights)
+    expected = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights).mean())
+    np.testing.assert_allclose(scale_about([csr_array(X)], weights, mean, ONE), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(
