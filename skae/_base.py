@@ -51,11 +51,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         "n_jobs": [None, Integral],
         "max_iter": [integers(1)],
         "tol": [reals(0, closed="left")],
+        "n_iter_no_change": [integers(1)],
         "max_fun": [integers(1)],
         "maxcor": [integers(1)],
         "early_stopping": ["boolean"],
         "validation_fraction": [reals(0, 1, closed="neither")],
-        "n_iter_no_change": [integers(1)],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -80,11 +80,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         n_jobs,
         max_iter,
         tol,
+        n_iter_no_change,
         max_fun,
         maxcor,
         early_stopping,
         validation_fraction,
-        n_iter_no_change,
         warm_start,
         random_state,
         verbose,
@@ -104,11 +104,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         self.n_jobs = n_jobs
         self.max_iter = max_iter
         self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.maxcor = maxcor
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

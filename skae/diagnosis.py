@@ -194,11 +194,12 @@ def complaint(trained, problem, search, *, name, penalty_names, outliers):
     verdict, status = trained.verdict, trained.result.status
     if status is Status.CALLBACK and trained.kept is None:
         return None  # the user wanted no more
+    cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
+    is_explained = verdict.is_dominated or cause is not None
+    if _stopped_short(trained.result, search) and (not is_explained or _is_cut_off(trained.result, search)):
+        return ConvergenceWarning, _not_converged(name, trained, search)
     if verdict.is_dominated:
         return UserWarning, _dominated(name, verdict, outliers)
-    cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
-    if _stopped_short(trained.result, search) and (cause is None or _is_cut_off(trained.result, search)):
-        return ConvergenceWarning, _not_converged(name, trained, search)
     if cause is not None:
         return UserWarning, f"{_poor(name, verdict)} {cause}"
     if verdict.pca_share is not None and verdict.share < _FAR_BELOW * verdict.pca_share:
@@ -269,20 +270,22 @@ def _cause(trained, problem, penalty_names):
         return _early(trained)
     largest = int(np.argmax(verdict.costs))
     if verdict.costs[largest] > _COSTLY:
-        lower = f"lower it to about {0.01 * problem.penalties[largest].weight / verdict.costs[largest]:.0e}"
-        changes = ["scale X with StandardScaler", lower]
-        change = " or ".join(changes if _is_unusual(problem.scale) else reversed(changes))
-        return (
-            f"{penalty_names[largest]} outweighs the reconstruction: at random weights its term is "
-            f"{verdict.costs[largest]:.2g} times what as many random directions gain (the standard deviation of X is "
-            f"{problem.scale:.2g}). {change[0].upper()}{change[1:]}."
-        )
+        return _outweighing(penalty_names[largest], problem.penalties[largest], verdict.costs[largest], problem.scale)
     if verdict.flat_units > 0.5:
         return (
             f"{verdict.flat_units:.0%} of the units are saturated or dead. Scale X with StandardScaler, or try another "
             "activation or random_state."
         )
     return None
+
+
+def _outweighing(name, penalty, cost, scale):
+    changes = ["scale X with StandardScaler", f"lower it to about {0.01 * penalty.weight / cost:.0e}"]
+    change = " or ".join(changes if _is_unusual(scale) else reversed(changes))
+    return (
+        f"{name} outweighs the reconstruction: at random weights its term is {cost:.2g} times what as many random "
+        f"directions gain (the standard deviation of X is {scale:.2g}). {change[0].upper()}{change[1:]}."
+    )
 
 
 def _unit_bound(name, verdict, problem):

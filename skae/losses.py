@@ -222,6 +222,7 @@ class _PoissonAbout(Poisson):
     """
 
     origin: np.ndarray = field(kw_only=True)
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     @property
     def _rate(self):

@@ -13,7 +13,7 @@ import skae
 from skae.corruption import Blur, Masking
 from skae.early_stopping import HeldOut
 from skae.monitoring import Outcome
-from skae.objective import Problem
+from skae.problem import Problem
 from skae.penalties import Contraction, KLSparsity, WeightDecay
 from skae.rows import Centred, Dense, OffsetSparse
 from skae.solvers import SolverResult
@@ -33,7 +33,7 @@ def filled(record, **fields):
         lambda: Dense(X),
         lambda: OffsetSparse(csr_array(X), w),
         lambda: Centred(X, w),
-        lambda: HeldOut(X, w, 10),
+        lambda: HeldOut(X, w),
         lambda: filled(Problem),
         lambda: filled(Outcome),
         lambda: filled(SolverResult),
