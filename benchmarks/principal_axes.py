@@ -39,7 +39,7 @@ def parse():
     arguments.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument(
-        "--largest-full", type=float, default=5e10, help="rows x columns x smaller side, for svd_solver='full'"
+        "--largest-full", type=float, default=3e10, help="rows x columns x smaller side, for svd_solver='full'"
     )
     return arguments.parse_args()
 

@@ -77,9 +77,10 @@ def count_for_share(X, weights, mean, threads, share):
 def are_few(X, count):
     """Return whether `count` principal axes are found faster by the Lanczos method than by a full decomposition.
 
-    Both costs are estimates in nanoseconds, from measurements on two cores with X of 300 x 300 to 20,000 x 5,000 and
-    2 to 200 axes. The Lanczos method took about 35 + 2 count products where the variances decay, and 300 + 3 count
-    where X is noise. An entry of a sparse X costs a product three times as much as one of a dense X.
+    Both costs are estimates in nanoseconds, from measurements on two cores with X of 300 x 300 to 6,000 x 4,000 and
+    2,000 x 20,000, and 2 to 200 axes. The Lanczos method took about 35 + 2 count products where the variances decay,
+    and 300 + 3 count where X is noise: the estimate lies between the two, and noise may take three times as long as a
+    full decomposition. An entry of a sparse X costs a product three times as much as one of a dense X.
     """
     size, n_entries = min(X.shape), X.shape[0] * X.shape[1]
     n_read = 3 * (X.nnz + sum(X.shape)) if issparse(X) else n_entries
