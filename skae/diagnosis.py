@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skae.moments import block_sum, principal_axes
+from skae.moments import block_sum, column_means, principal_axes
 from skae.network import output
 from skae.objective import Objective
 from skae.parameters import Layout
@@ -17,7 +17,7 @@ from skae.variables import fresh_start, search_variables
 # A result says next to nothing if it gains less than this share of the gain of as many random directions.
 _SHARE_OF_RANDOM = 0.1
 
-# A share is far below another one, of outliers or of principal components, if it is less than this part of it.
+# A share is far below that of principal components if it is less than this part of it.
 _FAR_BELOW = 0.75
 
 # A penalty is taken for the cause if, at a fresh start, it costs this share of what as many random directions gain.
@@ -51,13 +51,16 @@ class Verdict:
         unusual.
 
     is_dominated : bool
-        Whether it is far below the outliers' share.
+        Whether outliers keep it far below what the other rows could gain.
 
     costs : ndarray of shape (n_penalties,), or None
         The penalties at a fresh start, in units of what as many random directions gain, if the result is poor.
 
     flat_units : float or None
         Share of the units whose activation is flat on nearly all rows, if the result is poor.
+
+    is_out_of_range : bool
+        Whether the result is poor and the link cannot reach values of X.
 
     unmet : tuple of (int, str)
         Penalties, by number, whose aim is missed, and how in words.
@@ -69,6 +72,7 @@ class Verdict:
     is_dominated: bool = False
     costs: np.ndarray | None = None
     flat_units: float | None = None
+    is_out_of_range: bool = False
     unmet: tuple = ()
 
 
@@ -78,36 +82,41 @@ def examine(problem, parameters, terms, threads):
         return Verdict()
     unmet = _unmet(problem, parameters, threads)
     n_components, n_features = problem.architecture.widths[-1], problem.X.shape[1]
-    share, is_dominated = _share(problem, parameters, terms, threads)
-    pca_share = _pca_share(problem, threads) if _is_unit_bound(problem) else None
+    share = _share(problem, parameters, terms, threads)
+    pca_share = _pca_share(problem, problem.weights, problem.mean, threads) if _is_unit_bound(problem) else None
     of_random = min(1, n_components / min(problem.n_distinct - 1, n_features))
+    is_dominated = len(problem.outliers) and share < _FAR_BELOW * _attainable(problem, of_random, threads)
     if share >= _SHARE_OF_RANDOM * of_random:
         return Verdict(share, pca_share=pca_share, is_dominated=is_dominated, unmet=unmet)
     costs, flat_units = _costs(problem, threads) / of_random, _flat_units(problem, parameters, threads)
-    return Verdict(share, True, pca_share, is_dominated, costs, flat_units, unmet)
+    return Verdict(share, True, pca_share, is_dominated, costs, flat_units, _is_out_of_range(problem), unmet)
 
 
 def _share(problem, parameters, terms, threads):
-    """Return the share of what there is to gain, outliers left out, and whether theirs is far larger."""
+    """Return the share of what there is to gain, outliers left out."""
     if not (problem.is_corrupted or len(problem.outliers)):
-        return 1 - (terms[0] - problem.least) / problem.reference, False
+        return 1 - (terms[0] - problem.least) / problem.reference
+    weights = _weights_of_others(problem)
 
-    def excess(weights):
-        def least(rows):
-            return weights[rows] @ problem.loss.least(dense_rows(problem.X, rows).astype(np.float64))
+    def least(rows):
+        return weights[rows] @ problem.loss.least(dense_rows(problem.X, rows).astype(np.float64))
 
-        total = weights.sum() * mean_loss(problem, problem.X, weights, threads, parameters)
-        return (total - block_sum(least, problem.X, threads)) / problem.weights.sum()
+    loss = mean_loss(problem, problem.X, weights, threads, parameters)
+    return 1 - (loss - block_sum(least, problem.X, threads) / weights.sum()) / problem.reference
 
-    is_outlier = np.zeros(len(problem.weights))
-    is_outlier[problem.outliers] = 1
-    others = problem.weights * (1 - is_outlier)
-    gain_of_others = problem.reference * others.sum() / problem.weights.sum()
-    share = 1 - excess(others) / gain_of_others
-    if not is_outlier.any():
-        return share, False
-    of_outliers = 1 - excess(problem.weights * is_outlier) / (problem.gain - gain_of_others)
-    return share, share < _FAR_BELOW * of_outliers
+
+def _weights_of_others(problem):
+    weights = problem.weights.copy()
+    weights[problem.outliers] = 0
+    return weights
+
+
+def _attainable(problem, of_random, threads):
+    """Return a share that the rows but the outliers could gain: of principal components, or of random directions."""
+    if not problem.loss.least_squares:
+        return of_random
+    weights = _weights_of_others(problem)
+    return _pca_share(problem, weights, column_means([problem.X], weights, threads), threads)
 
 
 def _is_unit_bound(problem):
@@ -121,10 +130,14 @@ def _is_unusual(scale):
     return not _USUAL_SCALES[0] <= scale <= _USUAL_SCALES[1]
 
 
-def _pca_share(problem, threads):
-    n_components = problem.architecture.widths[-1]
-    variances, _, total = principal_axes(problem.X, problem.weights, problem.mean, threads, n_components)
+def _pca_share(problem, weights, mean, threads):
+    variances, _, total = principal_axes(problem.X, weights, mean, threads, problem.architecture.widths[-1])
     return float(variances.sum() / total)
+
+
+def _is_out_of_range(problem):
+    low, high = problem.loss.link.bounds
+    return bool(problem.loss.takes_any_unit and (problem.X.min() < low or problem.X.max() > high))
 
 
 def _costs(problem, threads):
@@ -162,14 +175,6 @@ def _flat_units(problem, parameters, threads):
     return float(np.mean(flat > _NEARLY_ALL))
 
 
-_ADVICE = {
-    Status.MAX_ITER: "Increase max_iter, or raise tol if the result is good enough.",
-    Status.MAX_FUN: "Increase max_fun, or raise tol if the result is good enough.",
-    Status.LINE_SEARCH: "Scale X, or fit in float64.",
-    Status.PRECISION: "Scale X, or fit in float64.",
-}
-
-
 def complaint(trained, problem, search, *, name, penalty_names, outliers):
     """Return the category and the text of the most useful warning about a training run, or None.
 
@@ -191,41 +196,53 @@ def complaint(trained, problem, search, *, name, penalty_names, outliers):
     outliers : ndarray of int
         The outliers' numbers among the rows that `fit` was given.
     """
-    verdict, status = trained.verdict, trained.result.status
-    if status is Status.CALLBACK and trained.kept is None:
-        return None  # the user wanted no more
+    if trained.was_stopped:
+        return None
+    verdict, result = trained.verdict, trained.result
     cause = _cause(trained, problem, penalty_names) if verdict.is_poor else None
-    is_explained = verdict.is_dominated or cause is not None
-    if _stopped_short(trained.result, search) and (not is_explained or _is_cut_off(trained.result, search)):
-        return ConvergenceWarning, _not_converged(name, trained, search)
+    is_off_scale = verdict.pca_share is not None and verdict.share < _FAR_BELOW * verdict.pca_share
+    is_explained = verdict.is_dominated or is_off_scale or cause is not None
+    if _stopped_short(trained, search) and not (is_explained and _is_settled(result, search)):
+        return ConvergenceWarning, _not_converged(name, trained, problem, search)
     if verdict.is_dominated:
         return UserWarning, _dominated(name, verdict, outliers)
     if cause is not None:
         return UserWarning, f"{_poor(name, verdict)} {cause}"
-    if verdict.pca_share is not None and verdict.share < _FAR_BELOW * verdict.pca_share:
+    if is_off_scale:
         return UserWarning, _unit_bound(name, verdict, problem)
     if verdict.is_poor:
-        advice = "Scale X with StandardScaler; if it is, lower tol, or try another random_state or activation."
-        return UserWarning, f"{_poor(name, verdict)} {advice}"
+        changes = _changes(problem, "lower tol", "try another random_state or activation")
+        return UserWarning, f"{_poor(name, verdict)} {changes}"
     if verdict.unmet:
-        return UserWarning, _missed(name, trained, penalty_names)
+        return UserWarning, _missed(name, trained, problem, penalty_names)
     if trained.outvoted:
         return UserWarning, _outvoted(name, trained)
     return None
 
 
-def _stopped_short(result, search):
+def _changes(problem, *changes):
+    """Return a sentence that names the changes, with one to the scale of X before them if that is unusual."""
+    if _is_unusual(problem.scale) and problem.loss.takes_any_unit:
+        changes = ("scale X with StandardScaler", *changes)
+    text = ", or ".join(changes)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _stopped_short(trained, search):
+    result = trained.result
     if result.status in (Status.PRECISION, Status.LINE_SEARCH):
         # A small problem may be solved to rounding within a window; then the gradient is rounding, too.
-        return _was_falling(result, search) and result.gradient_norm**2 > search.precision
+        return (
+            not _is_cut_short(trained) and _was_falling(result, search) and result.gradient_norm**2 > search.precision
+        )
     return result.status in (Status.MAX_ITER, Status.MAX_FUN)
 
 
-def _is_cut_off(result, search):
-    """Whether the verdict might be another one after more iterations, or is none of the penalties' doing."""
+def _is_settled(result, search):
+    """Whether the verdict would be the same after more iterations, if those were to be had."""
     if result.status in (Status.MAX_ITER, Status.MAX_FUN):
-        return _was_falling(result, search)
-    return result.status is Status.LINE_SEARCH and result.n_iter < search.n_iter_no_change
+        return not _was_falling(result, search)
+    return result.status is Status.PRECISION or result.n_iter >= search.n_iter_no_change
 
 
 def _was_falling(result, search):
@@ -233,13 +250,20 @@ def _was_falling(result, search):
     return result.n_iter < search.n_iter_no_change or result.fall > _STILL_FALLING
 
 
-def _not_converged(name, trained, search):
-    result = trained.result
+def _not_converged(name, trained, problem, search):
+    result, n_iter = trained.result, len(trained.outcome.loss_curve)
+    on_parts = f" after {trained.n_iterations - n_iter} on parts of the rows" if trained.n_iterations > n_iter else ""
+    if result.status in (Status.MAX_ITER, Status.MAX_FUN):
+        cap = "max_iter" if result.status is Status.MAX_ITER else "max_fun"
+        advice = f"Increase {cap}, or raise tol if the result is good enough."
+    else:
+        in_double = () if problem.X.dtype == np.float64 else ("fit in float64",)
+        advice = _changes(problem, *in_double, "raise tol if the result is good enough")
+    n_last = min(result.n_iter, search.n_iter_no_change)
     return (
-        f"{name} stopped before it converged: {result.status.value} (n_iter={trained.n_iterations}, "
-        f"n_evaluations={trained.outcome.n_evaluations}). In its last {search.n_iter_no_change} iterations the "
-        f"objective fell by {result.fall:.2g} of what a perfect reconstruction gains over the mean, with "
-        f"tol={search.tol:g}. {_ADVICE[result.status]}"
+        f"{name} stopped before it converged: {result.status.value} (n_iter={n_iter}{on_parts}, "
+        f"n_evaluations={trained.outcome.n_evaluations}). In its last {n_last} iterations the objective fell by "
+        f"{result.fall:.2g} of what a perfect reconstruction gains over the mean, with tol={search.tol:g}. {advice}"
     )
 
 
@@ -251,15 +275,14 @@ def _poor(name, verdict):
 
 
 def _dominated(name, verdict, rows):
-    some = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-    subject = (
-        f"row {some} of X, which looks like an outlier"
-        if len(rows) == 1
-        else (f"{len(rows)} rows of X that look like outliers ({some})")
-    )
+    if len(rows) == 1:
+        subject = f"row {rows[0]} of X, which looks like an outlier"
+    else:
+        some = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        subject = f"{len(rows)} rows of X that look like outliers ({some})"
     return (
         f"{name} fitted mainly {subject}: the reconstructions of all other rows gain {verdict.share:.2g} of what "
-        "perfect ones gain over their mean. Remove or clip such rows, or scale X with RobustScaler."
+        "perfect ones gain over their mean. Remove or clip such rows, or take the logarithm of a skewed column."
     )
 
 
@@ -268,24 +291,25 @@ def _cause(trained, problem, penalty_names):
     verdict = trained.verdict
     if _is_cut_short(trained):
         return _early(trained)
-    largest = int(np.argmax(verdict.costs))
-    if verdict.costs[largest] > _COSTLY:
-        return _outweighing(penalty_names[largest], problem.penalties[largest], verdict.costs[largest], problem.scale)
-    if verdict.flat_units > 0.5:
+    if verdict.is_out_of_range:
+        low, high = problem.loss.link.bounds
         return (
-            f"{verdict.flat_units:.0%} of the units are saturated or dead. Scale X with StandardScaler, or try another "
-            "activation or random_state."
+            f"The output activation gives values between {low:g} and {high:g}, but X goes from {problem.X.min():.3g} "
+            f"to {problem.X.max():.3g}. Set output_activation='auto', or scale X into that range."
         )
+    largest = int(np.argmax(verdict.costs))
+    cost, penalty = verdict.costs[largest], problem.penalties[largest]
+    if cost > _COSTLY:
+        changes = _changes(problem, f"lower it to about {0.01 * penalty.weight / cost:.0e}")
+        return (
+            f"{penalty_names[largest]} is too strong for X, whose standard deviation is {problem.scale:.2g}: at random "
+            f"weights its term is {cost:.2g} times what {problem.architecture.widths[-1]} random directions would "
+            f"gain. {changes}"
+        )
+    if verdict.flat_units > 0.5:
+        changes = _changes(problem, "try another activation or random_state")
+        return f"{verdict.flat_units:.0%} of the units are saturated or dead. {changes}"
     return None
-
-
-def _outweighing(name, penalty, cost, scale):
-    changes = ["scale X with StandardScaler", f"lower it to about {0.01 * penalty.weight / cost:.0e}"]
-    change = " or ".join(changes if _is_unusual(scale) else reversed(changes))
-    return (
-        f"{name} outweighs the reconstruction: at random weights its term is {cost:.2g} times what as many random "
-        f"directions gain (the standard deviation of X is {scale:.2g}). {change[0].upper()}{change[1:]}."
-    )
 
 
 def _unit_bound(name, verdict, problem):
@@ -308,12 +332,13 @@ def _early(trained):
     )
 
 
-def _missed(name, trained, penalty_names):
+def _missed(name, trained, problem, penalty_names):
     index, words = trained.verdict.unmet[0]
     if _is_cut_short(trained):
         advice = _early(trained)
     else:
-        advice = f"{penalty_names[index]} is too weak for that against the reconstruction. Increase it."
+        changes = _changes(problem, "increase it tenfold")
+        advice = f"{penalty_names[index]} is too weak for that against the reconstruction. {changes}"
     return f"{name} missed the aim of its penalty: {words}. {advice}"
 
 

@@ -56,12 +56,16 @@ class Patience:
     ----------
     best, latest : Iterate
         The one of the lowest validation loss, and the last one.
+
+    has_ended : bool
+        Whether it has asked to stop.
     """
 
     def __init__(self, n_iter_no_change, threshold, reference):
         self._n_iter_no_change, self._threshold, self._reference = n_iter_no_change, threshold, reference
         self._lowest = []
         self.best = self.latest = None
+        self.has_ended = False
 
     def consider(self, iterate):
         """Take an iterate for the best, or not."""
@@ -79,7 +83,8 @@ class Patience:
             return False
         before, now = self._lowest[-self._n_iter_no_change - 1], self._lowest[-1]
         # Not even a finite one yet: there has been no fall either.
-        return now == before or before - now < self._threshold
+        self.has_ended = bool(now == before or before - now < self._threshold)
+        return self.has_ended
 
     @property
     def outvotes_penalties(self):

@@ -48,10 +48,14 @@ class Loss(ABC):
 
     links : tuple of str
         Names of the activations that may be the link, besides the canonical one.
+
+    takes_any_unit : bool
+        Whether X may be centred and scaled.
     """
 
     link: Activation
     links: ClassVar[tuple] = ()
+    takes_any_unit: ClassVar[bool] = False
 
     @property
     def least_squares(self):
@@ -106,6 +110,7 @@ class SquaredError(Loss):
 
     link: Activation = ACTIVATIONS["identity"]
     links: ClassVar[tuple] = tuple(ACTIVATIONS)
+    takes_any_unit: ClassVar[bool] = True
 
     @property
     def least_squares(self):

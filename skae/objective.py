@@ -40,10 +40,9 @@ class Worker:
 class Objective:
     """J(theta) = sum_i w_i l(x_i, x^_i) + penalties, where the w_i sum to one.
 
-    Calling it gives J less the loss of perfect reconstructions, and the gradient, in float64; the products run in the
-    dtype of X. That constant may be far larger than what there is to gain, and would cost the value its digits.
-    It knows nothing of the solver and nothing of
-    the estimator, and leaves all its inputs as they are.
+    Calling it gives J less the loss of perfect reconstructions, a constant that may be far larger than what there is to
+    gain and would cost the value its digits; and the gradient. Both are float64; the products run in the dtype of X.
+    It knows nothing of the solver and nothing of the estimator, and leaves all its inputs as they are.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ from skae.rows import dense_rows, less
 _NEAR = 4.0
 
 # Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
-# together they have more than half of what there is to gain.
-_OUTLYING, _MOST_OUTLIERS = 10.0, 0.05
+# together they have more than half of what there is to gain. Where they have nearly all of it the others are noise.
+_OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,9 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
     scale = scale_about([X], weights, mean, threads)
     loss, origin = architecture.loss.about(row_offset(mean, scale))
     (gain, least, omitted), outliers = _statistics(loss, X, weights, mean, threads)
-    reference = _gain_of_others(loss, X, weights, outliers, threads) or gain
+    reference = _gain_of_others(loss, X, weights, outliers, threads)
+    if not reference > _NOISE * gain:
+        reference, outliers = gain, outliers[:0]
     return Problem(
         architecture=architecture,
         penalties=penalties,

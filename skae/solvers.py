@@ -28,7 +28,7 @@ class SolverResult:
     x : ndarray of shape (n_parameters,)
 
     fun : float
-        The objective at x.
+        The value there of the function that was minimised.
 
     gradient_norm : float
         Largest entry, in size, of the gradient at x of the objective divided by its reference.
@@ -108,13 +108,13 @@ class LBFGS:
         )
         if not search.has_reported:  # a start that cannot be bettered is the first iterate
             if search.n_evaluations > 1:
-                search.evaluate(search.lowest[0])  # the objective's latest call is to be the iterate's
+                search.evaluate(search.iterate[0])  # the objective's latest call is to be the iterate's
             with suppress(StopIteration):
                 search.report()
         theta, value, gradient = result.x, result.fun, result.jac
         if all(np.isfinite(part).all() for part in (theta, value, gradient)):
             # SciPy may give the value of a trial point that it went back from, or of one that was not finite.
-            theta, value, gradient = search.lowest
+            theta, value, gradient = search.iterate
         status, fall = self._status(result, search, _largest(gradient)), search.fall
         # SciPy's references to it may be circular, and the objective's buffers would outlive the search.
         search.let_go()
@@ -165,7 +165,7 @@ class _Search:
         self.has_reported = False
 
     @property
-    def lowest(self):
+    def iterate(self):
         """The latest iterate: theta, value and gradient, as they were evaluated."""
         return self._origin
 

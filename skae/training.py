@@ -49,6 +49,9 @@ class Trained:
     n_iterations : int
         Of all phases of the search.
 
+    was_stopped : bool
+        Whether a callback ended it.
+
     kept : int or None
         The iteration that held-out rows chose; 0 is a warm start itself.
 
@@ -60,6 +63,7 @@ class Trained:
     result: SolverResult
     verdict: Verdict
     n_iterations: int
+    was_stopped: bool = False
     kept: int | None = None
     outvoted: bool = False
 
@@ -188,8 +192,8 @@ def _searched(problem, solver, search, watchers, threads, held_out, *, start, in
             variables, theta, stopped = approach(
                 search, history, problem, variables, theta, make_phase, offset=offset, threads=threads, rng=rng
             )
-        rows = sample(problem, rng.permutation(n_rows), threads)
-        variables, theta = whitened(rows, variables, theta, offset, threads)
+        some = sample(problem, rng.permutation(n_rows), threads)
+        variables, theta = whitened(some, variables, theta, offset, threads)
     phase = make_phase(problem, variables)
     if patience is not None and start is not None:  # to go on may be no better than to stay
         iterate, _ = _evaluated(history, phase, theta)
@@ -206,16 +210,16 @@ def _searched(problem, solver, search, watchers, threads, held_out, *, start, in
     return _result(result, history, patience)
 
 
-def _make_phase(problem, objective_class, offset, threads, rows, variables):
-    """Return the Phase over `rows`, the problem or its restriction to some rows."""
-    objective = objective_class(rows, variables, offset=offset, threads=threads)
+def _make_phase(problem, objective_class, offset, threads, part, variables):
+    """Return the Phase over `part`, the problem or its restriction to some rows."""
+    objective = objective_class(part, variables, offset=offset, threads=threads)
     home = row_offset(problem.mean, problem.scale)
 
     def parameters_at(theta):
         with np.errstate(over="ignore", invalid="ignore"):
             return Parameters(*objective.parameters(theta), offset).about(home)
 
-    return Phase(objective, parameters_at, rows.X.shape[0], is_whole=rows is problem)
+    return Phase(objective, parameters_at, part.X.shape[0], is_whole=part is problem)
 
 
 def _history(problem, solver, search, watchers, threads, held_out):
@@ -251,7 +255,8 @@ def _evaluated(history, phase, theta):
 
 def _result(result, history, patience):
     """Return the SolverResult, the Iterate that is the result of the fit, and details for Trained."""
-    details = {"n_iterations": history.n_iterations}
+    was_stopped = result.status is Status.CALLBACK and not (patience and patience.has_ended)
+    details = {"n_iterations": history.n_iterations, "was_stopped": was_stopped}
     iterate = history.end()
     if patience is not None:
         iterate = patience.best

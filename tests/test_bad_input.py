@@ -810,7 +810,7 @@ def test_two_threads_transform_with_one_estimator(Autoencoder):
 @each
 def test_penalties_far_above_the_scale_of_the_data(Autoencoder):
     factor = 1e-6
-    with pytest.warns(UserWarning, match=r"next to nothing.* outweighs .*\. Scale X with StandardScaler"):
+    with pytest.warns(UserWarning, match=r"next to nothing.* is too strong .*\. Scale X with StandardScaler"):
         estimator = Autoencoder(N_COMPONENTS, random_state=0).fit(X * factor)
     np.testing.assert_allclose(estimator.transform(X * factor), estimator.transform(X[:1] * factor).repeat(len(X), 0))
 

@@ -420,6 +420,7 @@ FITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", FITS)
 def test_interrupt_at_the_entry_of_any_function(fit):
     assert fit_with_faults(FITS[fit](), X, calling(KeyboardInterrupt), KeyboardInterrupt) > 50
@@ -523,6 +524,8 @@ def interrupt_after():
     signal.signal(signal.SIGALRM, before)
 
 
+# A signal that arrives in a destructor or in the garbage collector's callbacks is dropped there.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("how", ["varpro", "lbfgs", "early stopping", "shared rows", "warm start"])
 def test_signal_at_any_time(how, interrupt_after, request):
     """The estimator is as it was, or, if the signal came between the fit's last step and its return, fitted."""

@@ -21,7 +21,13 @@ SOLVERS = {
 }
 
 
-@pytest.fixture(scope="module", params=[(4000, 6000), (2000, 20_000)], ids=["6,000 columns", "20,000 columns"])
+WIDTHS = [
+    pytest.param((4000, 6000), id="6,000 columns"),
+    pytest.param((2000, 20_000), id="20,000 columns", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
 def shape(request):
     return request.param
 

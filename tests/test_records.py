@@ -13,8 +13,8 @@ import skae
 from skae.corruption import Blur, Masking
 from skae.early_stopping import HeldOut
 from skae.monitoring import Outcome
-from skae.problem import Problem
 from skae.penalties import Contraction, KLSparsity, WeightDecay
+from skae.problem import Problem
 from skae.rows import Centred, Dense, OffsetSparse
 from skae.solvers import SolverResult
 
