@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from threading import Condition
 from typing import NamedTuple
 
@@ -70,7 +69,10 @@ class Phase(NamedTuple):
 
 
 class Iterate:
-    """A search after an iteration. Costly properties are worked out when they are asked for.
+    """A search after an iteration. Costly properties are worked out when they are first asked for.
+
+    Not by functools.cached_property: until Python 3.12 it holds a lock of the class, and a process that is forked
+    meanwhile waits for it for ever.
 
     Parameters
     ----------
@@ -100,6 +102,7 @@ class Iterate:
         self.terms = terms
         self.fall = fall
         self.n_evaluations = n_evaluations
+        self._parameters = self._validation_loss = None
 
     @property
     def objective(self):
@@ -114,15 +117,19 @@ class Iterate:
     def is_whole(self):
         return self._phase.is_whole
 
-    @cached_property
+    @property
     def parameters(self):
-        return self._phase.parameters_at(self.theta)
+        if self._parameters is None:
+            self._parameters = self._phase.parameters_at(self.theta)
+        return self._parameters
 
-    @cached_property
+    @property
     def validation_loss(self):
         """The loss of the held-out rows; None if there are none, or the phase is over a part of the rows."""
         loss_of = self._history.loss_of
-        return None if loss_of is None or not self.is_whole else loss_of(self.parameters)
+        if self._validation_loss is None and loss_of is not None and self.is_whole:
+            self._validation_loss = loss_of(self.parameters)
+        return self._validation_loss
 
     def outcome(self):
         """Return the Outcome of a fit that ends with this iterate."""

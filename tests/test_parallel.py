@@ -3,14 +3,16 @@
 Whatever could wait runs in a thread or in a process that is given a time limit.
 """
 
+import functools
+import importlib
 import multiprocessing
 import os
+import pkgutil
 import signal
 import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
 
 import joblib
 import numpy as np
@@ -21,6 +23,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
+import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, threads
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
@@ -41,7 +44,7 @@ def make(Autoencoder, **parameters):
     return Autoencoder(**{"n_components": 2, "max_iter": 15, "random_state": 0, **parameters})
 
 
-@cache
+@functools.cache
 def fitted(Autoencoder):
     return make(Autoencoder).fit(X)
 
@@ -464,6 +467,14 @@ def test_fork_while_another_thread_fits(two_blas_threads):
     with FitsInBackground():
         codes = [exit_code_of_fork(work) for _ in range(10)]
     assert codes == [0] * 10
+
+
+def test_no_lock_of_a_class_is_held_during_a_fit():
+    """functools.cached_property had one until Python 3.12, in which a forked process could wait for ever."""
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(skae.__path__, "skae.")]
+    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    held = [value for kind in classes for value in vars(kind).values() if isinstance(value, functools.cached_property)]
+    assert held == []
 
 
 @needs_fork
