@@ -229,6 +229,7 @@ def at_calls_of(monkeypatch):
 # Faults in the evaluations.
 
 
+@pytest.mark.slow
 @each
 @each_search
 @each_situation
@@ -248,6 +249,7 @@ def test_fault_in_the_closed_form(Autoencoder, situation, after, fault, at_calls
     assert fit_with_faults(estimator, X, inject, fault) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, DenoisingAutoencoder])
 @each_fault
 def test_fault_in_a_search_on_a_part_of_the_rows(Autoencoder, fault, at_calls_of):
@@ -280,6 +282,7 @@ def test_fault_in_the_loss_of_held_out_rows(situation, solver, fault, at_calls_o
 SWEEPS = [(solver, name) for solver in ("varpro", "lbfgs") for name in ("_sweep", "_sweep_first")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("Autoencoder", [SparseAutoencoder, DenoisingAutoencoder])
 @pytest.mark.parametrize(("solver", "sweep"), SWEEPS)
 @each_fault
@@ -353,6 +356,7 @@ class Hooks:
         return fitted_estimator is None and None
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize("situation", ["fresh", "refit", "warm start", "early stopping", "restarts"])
 @pytest.mark.parametrize("hook", ["setup", "on_fit_task_begin", "on_fit_task_end"])
