@@ -43,7 +43,7 @@ SEARCHES = {
         DenoisingAutoencoder(**COMMON),
         {"n_components": [50, 200], "corruption_level": [0.1, 0.25, 0.5]},
     ),
-    "Sparse": (SparseAutoencoder(**COMMON), {"n_components": [50, 200], "sparsity_weight": [0.03, 0.1, 0.3]}),
+    "Sparse": (SparseAutoencoder(**COMMON), {"n_components": [50, 200], "sparsity_weight": [0.1, 0.3, 1.0]}),
     "Contractive": (
         ContractiveAutoencoder(loss="cross_entropy", **COMMON),
         {"n_components": [50, 200], "contraction_weight": [0.01, 0.03, 0.1]},
