@@ -45,7 +45,7 @@ def solve(problem, threads):
     variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
     count = len(variances)
     encoder, decoder = _decays(problem)
-    strength = encoder / 2 if tied else np.sqrt(encoder * decoder)
+    strength = encoder / 2 if tied else np.sqrt(encoder) * np.sqrt(decoder)  # whose product may overflow
     with np.errstate(divide="ignore"):
         products = np.ones(count) if strength == 0 else np.maximum(1 - strength / variances, 0)
     balance = 1.0 if tied or encoder == 0 else (decoder / encoder) ** 0.25

@@ -47,7 +47,6 @@ def examples(count):
 
 # Warnings are errors here, but for those that the estimators document.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*the same for all rows:UserWarning"),
     pytest.mark.filterwarnings("ignore:early_stopping=True kept:UserWarning"),
 ]
 
