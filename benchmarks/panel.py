@@ -22,6 +22,7 @@ Methods, with scikit-learn's defaults for everything not named:
   absolute tol ends fits of TF-IDF rows after 13 epochs, at about half the R2.
 * plain, denoising, sparse, contractive: skae's AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder and
   ContractiveAutoencoder at their defaults.
+* poisson: plain with loss="poisson", where the prepared features are counts.
 
 Scores, on held-out rows: `r2`, skae.metrics.reconstruction_r2 in the prepared units; `logistic` and `knn`, the
 accuracies of LogisticRegression(max_iter=1000) and KNeighborsClassifier() on the code as it comes; `logistic std` and
@@ -104,6 +105,12 @@ def nmf(X, k, seed):
     return NMF(k, random_state=seed) if X.min() >= 0 else None
 
 
+def poisson(X, k, seed):
+    values = X.data if issparse(X) else X
+    are_counts = values.min() >= 0 and np.array_equal(values, np.round(values))
+    return AutoencoderTransformer(k, loss="poisson", random_state=seed) if are_counts else None
+
+
 # name: function of the prepared training rows, the size of the code and the seed; None where the method does not apply.
 METHODS = {
     "raw": lambda X, k, seed: FunctionTransformer(),
@@ -117,6 +124,7 @@ METHODS = {
     "denoising": lambda X, k, seed: DenoisingAutoencoder(k, random_state=seed),
     "sparse": lambda X, k, seed: SparseAutoencoder(k, random_state=seed),
     "contractive": lambda X, k, seed: ContractiveAutoencoder(k, random_state=seed),
+    "poisson": poisson,
 }
 WITHOUT_RECONSTRUCTION = {"raw", "nystroem", "nystroem-300"}
 

@@ -86,29 +86,28 @@ def _parsed(field, text):
 
 
 def print_panel(records):
-    """Print the scores of every set and method, their means over the sets, and the warnings."""
-    print("Mean ± standard error of the scores; medians of seconds and iterations; share of the fits that warn.\n")
-    _print_score_columns()
-    for key, group in _grouped(records, lambda record: (record.set, record.method)).items():
-        _print_scores(key, group, [_mean_cell(_mean_and_error(group, score)) for score in SCORES])
-    print("\nMeans over the sets, of the methods that have all of them.\n")
-    _print_score_columns()
-    n_sets = len({record.set for record in records})
+    """Print a table a score, sets by methods; the methods' means over the sets; and the warnings."""
+    methods, by_set = (
+        list(_grouped(records, lambda record: record.method)),
+        _grouped(records, lambda record: record.set),
+    )
+    for score, title in SCORES.items():
+        print(f"{title[0].upper()}{title[1:]}, mean ± standard error:\n")
+        print_columns("set", *methods)
+        for name, of_set in by_set.items():
+            groups = ([record for record in of_set if record.method == method] for method in methods)
+            print_row(name, *(_mean_cell(_mean_and_error(group, score)) for group in groups))
+        print()
+    print("Means over the sets, of the methods that have all of them; medians of seconds and iterations:\n")
+    print_columns("method", *SCORES.values(), "seconds", "iterations", "fits that warn")
     for method, group in _grouped(records, lambda record: record.method).items():
-        if len({record.set for record in group if record.logistic is not None}) == n_sets:
+        if len({record.set for record in group if record.logistic is not None}) == len(by_set):
             # The spread between sets is no error of a mean.
             means = [_mean_and_error(group, score) for score in SCORES]
-            _print_scores(("all", method), group, [_mean_cell(value and (value[0], None)) for value in means])
+            seconds, iterations = _median(group, "seconds"), _median(group, "n_iter")
+            cells = [_mean_cell(value and (value[0], None)) for value in means]
+            print_row(method, *cells, _short(seconds), _number(iterations), f"{100 * _share_warned(group):.0f} %")
     print_warnings(records)
-
-
-def _print_score_columns():
-    print_columns("set", "method", *SCORES.values(), "seconds", "iterations", "warn")
-
-
-def _print_scores(key, group, scores):
-    seconds, iterations = _median(group, "seconds"), _median(group, "n_iter")
-    print_row(*key, *scores, _short(seconds), _number(iterations), f"{100 * _share_warned(group):.0f} %")
 
 
 def print_warnings(records):

@@ -11,13 +11,13 @@ from skae.penalties import Penalty
 
 @documented
 class AutoencoderTransformer(BaseAutoencoder):
-    """Autoencoder: a nonlinear counterpart of PCA, regularised by weight decay.
+    r"""Autoencoder: a nonlinear counterpart of PCA, regularised by weight decay.
 
-    A row x is encoded as h = g(W x + b) and decoded as x^ = f(V h + c). The objective over m rows is
+    A row x is encoded as :math:`h = g(W x + b)` and decoded as :math:`\hat x = f(V h + c)`. The objective is
 
-        J = mean_i l(x_i, x^_i) + alpha / 2 * sum_l ||W_l||_F^2 + penalties,
+    .. math:: J = \frac1m \sum_i \ell(x_i, \hat x_i) + \sum_l \frac{\alpha_l}{2} \|W_l\|_F^2 + \text{penalties},
 
-    minimised by L-BFGS over its exact gradient, or in closed form if it is linear.
+    the mean over m rows, minimised by L-BFGS over its exact gradient, or in closed form if it is linear.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class AutoencoderTransformer(BaseAutoencoder):
     -----
     With one linear decoder layer and squared error no encoder reconstructs better than `PCA` of the same code size;
     what such an autoencoder can have over it are better features. A deep or nonlinear decoder can reconstruct better.
+
+    {scale}
 
     References
     ----------
@@ -68,7 +70,8 @@ class AutoencoderTransformer(BaseAutoencoder):
         loss: str = "squared_error",
         output_activation: str = "auto",
         tied_weights: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | str = "scale",
+        scale_code: bool | str = "auto",
         penalties: Sequence[Penalty] = (),
         solver: str = "auto",
         init: str = "glorot",
@@ -94,6 +97,7 @@ class AutoencoderTransformer(BaseAutoencoder):
             output_activation=output_activation,
             tied_weights=tied_weights,
             alpha=alpha,
+            scale_code=scale_code,
             penalties=penalties,
             solver=solver,
             init=init,

@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, Self
@@ -28,8 +29,12 @@ from skae.parameters import Parameters
 from skae.penalties import Penalty, WeightDecay
 from skae.problem import make_problem
 from skae.solvers import LBFGS
+from skae.strengths import SCALE, units_of
 from skae.threads import row_threads
 from skae.training import SOLVERS, choose_solver, run
+
+# Components of a code whose size is left to us.
+_MAX_DEFAULT_SIZE = 100
 
 
 class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
@@ -43,7 +48,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         "loss": [one_of(*LOSSES)],
         "output_activation": [one_of("auto", *ACTIVATIONS)],
         "tied_weights": ["boolean"],
-        "alpha": [reals(0, closed="left")],
+        "alpha": [reals(0, closed="left"), one_of(SCALE)],
+        "scale_code": ["boolean", one_of("auto")],
         "penalties": [tuple, list],
         "solver": [one_of("auto", *SOLVERS)],
         "init": [one_of("glorot", "pca")],
@@ -73,6 +79,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         output_activation,
         tied_weights,
         alpha,
+        scale_code,
         penalties,
         solver,
         init,
@@ -97,6 +104,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         self.output_activation = output_activation
         self.tied_weights = tied_weights
         self.alpha = alpha
+        self.scale_code = scale_code
         self.penalties = penalties
         self.solver = solver
         self.init = init
@@ -122,10 +130,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     # What a subclass contributes.
 
+    # What alpha="scale" stands for, in the unit of each weight matrix.
+    _weight_decay: float = 5e-3
+
     _own_penalty_parameters: tuple[str, ...] = ()
 
-    def _own_penalties(self):
+    def _own_penalties(self, units):
+        """Return the penalties whose weights these parameters are."""
         return ()
+
+    def _ties_weights(self):
+        return self.tied_weights
 
     def _draws(self, X, weights, rng):
         """Return the targets, the network's inputs, a list of arrays of their shape, and the weights of the rows."""
@@ -203,21 +218,35 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         with row_threads() as threads:
             mean = column_means([X], weights, threads)
             architecture = self._make_architecture(X, weights, mean, threads)
-            penalties = (WeightDecay(self.alpha), *self._own_penalties(), *self.penalties)
-            for penalty in penalties:
-                penalty.check_code(architecture.code)
             n_distinct = X.shape[0]
             inputs = self._draws(X, weights, corruption_rng)
-            problem = make_problem(architecture, penalties, *inputs, mean, threads, n_distinct)
+            problem = make_problem(architecture, (), *inputs, mean, threads, n_distinct)
+            problem = replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
 
         start = self._previous_parameters(architecture) if going_on else None
         rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
-        attributes = partial(fitted_attributes, architecture, mean, X.dtype)
+        attributes = partial(fitted_attributes, problem, self._penalty_parameters, self._scales_code(architecture))
         precision = np.finfo(problem.X.dtype).eps
         search = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
         trained = self._best_run(problem, search, held_out, rngs, task, attributes, start, threads.n_threads)
         self._check_result(trained, problem, search, firsts)
         return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
+
+    @property
+    def _penalty_parameters(self):
+        return "alpha", *self._own_penalty_parameters
+
+    def _every_penalty(self, units, architecture):
+        decay = WeightDecay(units.weight_decays(self.alpha, self._weight_decay))
+        penalties = (decay, *self._own_penalties(units), *self.penalties)
+        for penalty in penalties:
+            penalty.check(architecture)
+        return penalties
+
+    def _scales_code(self, architecture):
+        if self.scale_code == "auto":
+            return bool(np.isfinite(architecture.code.bounds).all())
+        return self.scale_code
 
     def _split(self, X, weights, seed):
         """Split the distinct rows of X.
@@ -300,12 +329,12 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             hidden=hidden,
             code=hidden if self.code_activation is None else ACTIVATIONS[self.code_activation],
             loss=make_loss(self.loss, self.output_activation),
-            tied=self.tied_weights,
+            tied=self._ties_weights(),
         )
 
     def _code_size(self, X, weights, mean, threads):
         if self.n_components is None:
-            return -(-X.shape[1] // 2)
+            return min(-(-X.shape[1] // 2), _MAX_DEFAULT_SIZE)
         if self.n_components >= 1:
             return int(self.n_components)
         scale_about([X], weights, mean, threads)  # raises for what has no principal axes in this dtype
@@ -339,7 +368,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
                 f"{trained.figure_of_merit} at every iteration: some are far outside what was trained on. Look for "
                 "outliers, scale X, or set early_stopping=False."
             )
-        own = [f"{name}={getattr(self, name):g}" for name in ("alpha", *self._own_penalty_parameters)]
+        own = [
+            _assignment(name, getattr(self, name), penalty.weight)
+            for name, penalty in zip(self._penalty_parameters, problem.penalties, strict=False)
+        ]
         further = [f"{penalty!r} among the penalties" for penalty in self.penalties]
         warning = complaint(
             trained,
@@ -352,3 +384,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         if warning is not None:
             category, text = warning
             warnings.warn(text, category, stacklevel=5)
+
+
+def _assignment(name, strength, resolved):
+    """Return how a user would write a strength, and what came of it if that is another number."""
+    return f"{name}={strength!r} ({np.max(resolved):.2g})" if strength == SCALE else f"{name}={strength:g}"

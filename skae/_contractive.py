@@ -6,23 +6,28 @@ import numpy as np
 
 from skae._base import BaseAutoencoder
 from skae._docstrings import documented
-from skae._sklearn import reals
+from skae._sklearn import one_of, reals
 from skae.penalties import Contraction, Penalty
+from skae.strengths import SCALE
 
 
 @documented
 class ContractiveAutoencoder(BaseAutoencoder):
-    """Autoencoder whose code changes little where the data does not.
+    r"""Autoencoder whose code changes little where the data does not.
 
-    To the objective of `AutoencoderTransformer` it adds lambda * mean_i ||dh/dx at x_i||_F^2, the squared Frobenius
-    norm of the encoder's Jacobian, exactly and for an encoder of any depth and activation.
+    To the objective of `AutoencoderTransformer` it adds
+
+    .. math:: \lambda\, \frac1m \sum_i \left\| \frac{\partial h}{\partial x}(x_i) \right\|_F^2,
+
+    the squared Frobenius norm of the encoder's Jacobian, exactly and for an encoder of any depth and activation.
 
     Parameters
     ----------
     {n_components}
 
-    contraction_weight : float, default=0.1
-        Strength of the penalty (lambda), at least 0.
+    contraction_weight : float or "scale", default="scale"
+        Strength of the penalty (lambda), at least 0. "scale" is 0.1 in the units of loss, input and code (see Notes);
+        `contraction_weight_` has what came of it.
 
     {parameters}
 
@@ -32,13 +37,16 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     See Also
     --------
-    AutoencoderTransformer : The same without the penalty, and untied by default.
+    AutoencoderTransformer : The same without the penalty.
     skae.penalties.Contraction : The penalty, for use with any estimator.
 
     Notes
     -----
-    The weights are tied by default, because an untied decoder undoes the penalty: the encoder's weights shrink, the
-    decoder's grow by as much, and code and reconstruction are the same up to scale.
+    An untied decoder can undo the penalty: the encoder's weights shrink, and the decoder's grow by as much. What the
+    penalty does then, it does against the weight decay of the decoder, and with alpha=0 it does nothing. Tied weights
+    cannot evade it, but under squared error lose much of the reconstruction of most tables.
+
+    {scale}
 
     References
     ----------
@@ -60,21 +68,23 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
-        "contraction_weight": [reals(0, closed="left")],
+        "contraction_weight": [reals(0, closed="left"), one_of(SCALE)],
+        "tied_weights": ["boolean", one_of("auto")],
     }
 
     def __init__(
         self,
         n_components: int | float | None = None,
         *,
-        contraction_weight: float = 0.1,
+        contraction_weight: float | str = "scale",
         hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",
         output_activation: str = "auto",
-        tied_weights: bool = True,
-        alpha: float = 1e-4,
+        tied_weights: bool | str = "auto",
+        alpha: float | str = "scale",
+        scale_code: bool | str = "auto",
         penalties: Sequence[Penalty] = (),
         solver: str = "auto",
         init: str = "glorot",
@@ -100,6 +110,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
             output_activation=output_activation,
             tied_weights=tied_weights,
             alpha=alpha,
+            scale_code=scale_code,
             penalties=penalties,
             solver=solver,
             init=init,
@@ -118,7 +129,13 @@ class ContractiveAutoencoder(BaseAutoencoder):
         )
         self.contraction_weight = contraction_weight
 
+    # What contraction_weight="scale" stands for, in the units of input and code.
+    _contraction: float = 0.1
+
     _own_penalty_parameters = ("contraction_weight",)
 
-    def _own_penalties(self):
-        return (Contraction(self.contraction_weight),)
+    def _ties_weights(self):
+        return self.loss != "squared_error" if self.tied_weights == "auto" else self.tied_weights
+
+    def _own_penalties(self, units):
+        return (Contraction(units.contraction(self.contraction_weight, self._contraction)),)

@@ -19,19 +19,23 @@ _MAX_REPEATED_ENTRIES = 2**22
 
 @documented
 class DenoisingAutoencoder(BaseAutoencoder):
-    """Autoencoder that reconstructs the clean row from a corrupted one.
+    r"""Autoencoder that reconstructs the clean row from a corrupted one.
 
-    The inputs of the fit are corrupted once, before it starts, so that its objective is fixed; the loss compares
-    their reconstructions with the clean rows. Penalties on the code are taken at the corrupted inputs. `transform`
-    never corrupts.
+    The reconstruction loss of `AutoencoderTransformer` becomes
+
+    .. math:: \frac1m \sum_i \ell(x_i, \hat x(\tilde x_i)), \qquad \tilde x_i = C(x_i).
+
+    The inputs of the fit are corrupted once, before it starts, so that its objective is fixed. Penalties on the code
+    are taken at the corrupted inputs. `transform` never corrupts.
 
     Parameters
     ----------
     {n_components}
 
     corruption : {"masking", "gaussian", "salt_and_pepper"}, Corruption or callable, default="masking"
-        "masking" sets entries to zero, which should be nothing unusual in X; "gaussian" adds noise; "salt_and_pepper"
-        sets entries to the minimum or the maximum of their column. Otherwise an object of `skae.corruption`, or a
+        "masking" sets entries to zero in columns that are mostly zero, and to the column's mean in others; "gaussian"
+        adds noise; "salt_and_pepper" sets entries to the minimum or the maximum of their column. Otherwise an object of
+        `skae.corruption`, or a
         callable(X, rng) that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
         Its X has the distinct rows of that of `fit`, in an order of their own and perhaps many times.
         Sparse X takes "masking", or a callable that returns sparse what it gets as CSR.
@@ -54,6 +58,10 @@ class DenoisingAutoencoder(BaseAutoencoder):
     --------
     AutoencoderTransformer : The same on clean inputs.
     skae.corruption : The corruptions.
+
+    Notes
+    -----
+    {scale}
 
     References
     ----------
@@ -90,7 +98,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         loss: str = "squared_error",
         output_activation: str = "auto",
         tied_weights: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | str = "scale",
+        scale_code: bool | str = "auto",
         penalties: Sequence[Penalty] = (),
         solver: str = "auto",
         init: str = "glorot",
@@ -116,6 +125,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
             output_activation=output_activation,
             tied_weights=tied_weights,
             alpha=alpha,
+            scale_code=scale_code,
             penalties=penalties,
             solver=solver,
             init=init,
@@ -166,10 +176,11 @@ class DenoisingAutoencoder(BaseAutoencoder):
         n_repeats = max(1, ceil(n_wanted / (n_rows * self.n_corruptions)))
         repeated = np.tile(np.arange(n_rows), n_repeats)
         targets = X if n_repeats == 1 else X[repeated]
-        draws = [corrupted(corruption, targets, rng) for _ in range(self.n_corruptions)]
+        target_weights = weights[repeated]
+        draws = [corrupted(corruption, targets, rng, target_weights) for _ in range(self.n_corruptions)]
         if n_repeats > 1 and all(_repeats_itself(draw, n_rows) for draw in draws):
             return X, [draw[:n_rows] for draw in draws], weights
-        return targets, draws, weights[repeated]
+        return targets, draws, target_weights
 
 
 def _repeats_itself(draw, n_rows):

@@ -9,7 +9,7 @@ _N_COMPONENTS = """
 n_components : int, float in (0, 1) or None, default={n_components}
     Code size. An int is taken as it is; larger than the number of features is allowed (an overcomplete code). A
     float is the share of the variance to explain: as many units as principal components would need, as in `PCA`.
-    None is half of the features, rounded up (not all of them, as in `PCA`).
+    None is half of the features, rounded up, at most 100 (not all of them, as in `PCA`).
 """
 
 _PARAMETERS = """
@@ -29,12 +29,18 @@ loss : {losses}, default={loss}
 output_activation : str, default={output_activation}
     The decoder's link. "auto" is the one of the loss; squared error also takes the name of any activation.
 
-tied_weights : bool, default={tied_weights}
-    Whether the decoder's weights are the encoder's, transposed.
+tied_weights : {tied_type}, default={tied_weights}
+    Whether the decoder's weights are the encoder's, transposed.{tied_text}
 
-alpha : float, default={alpha}
+alpha : float or "scale", default={alpha}
     Weight decay, alpha / 2 times the sum of the squared weights. It stands against the mean loss of a row, so it
-    does not depend on the number of rows.
+    does not depend on the number of rows. "scale" is {weight_decay:g} in the units of X and of the layers, so that a
+    fit does not depend on the unit of X (see Notes); `alpha_` has what came of it.
+
+scale_code : bool or "auto", default={scale_code}
+    Whether `transform` divides codes by one number, `code_scale_`, and `inverse_transform` multiplies by it, so that
+    codes suit what comes next as they are. Their zeros stay zeros, and nearest neighbours what they were. "auto": if
+    the code's activation is bounded, "logistic" or "tanh". False: the bare activations.
 
 penalties : sequence of penalty objects, default={penalties}
     Further terms of the objective, from `skae.penalties`.
@@ -106,6 +112,13 @@ n_components_ : int
 components_ : ndarray of shape (n_components_, n_features_in_)
     The encoder's weights, one unit a row. Absent if there are hidden layers.
 
+alpha_ : ndarray of shape (n_distinct_weights,)
+    Weight decay of each weight matrix; of the encoder's alone, if they are tied.
+{own_strength}
+code_scale_ : float
+    What `transform` divides codes by: the root mean square of the units' standard deviations over the rows trained on;
+    1.0 without `scale_code`, or if the codes do not vary. `coefs_`, `components_` and the penalties do not know it.
+
 coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of the encoder's layers, then of the decoder's.
 
@@ -145,6 +158,25 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """
 
 
+_TIED_AUTO = ' "auto": if the loss is not squared error.'
+
+_SCALE = r"""
+Strengths "scale" are constants in the units of the data. Let s be the root mean square of X about its column means, G
+what a perfect reconstruction gains over the mean in the loss of a row (both without gross outliers),
+g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer l's outputs: that of its inputs for
+"identity" and "relu", and 0.05 for other activations (1 with tied weights). The unit of the inputs is s. Then
+
+.. math:: \alpha_l = a\, g \left(\frac{u_{l-1}}{u_l}\right)^2, \qquad
+          \beta = \beta_0\, g, \qquad \lambda = \lambda_0\, g \left(\frac{s}{u_{\text{code}}}\right)^2,
+
+with the constants that the parameters name. The unit of the raw output is s, or without a homogeneous link 1 for
+cross-entropy and 0.01 for Poisson. A fit to c X is then c times the fit to X for squared error with an identity or relu
+link, and for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
+weights and a code that is neither "identity" nor "relu". To search about the value that "scale" gives, fit once and
+multiply: `ContractiveAutoencoder().fit(X).contraction_weight_ * numpy.logspace(-1, 1, 5)`.
+"""
+
+
 def _choices(registry):
     return "{" + ", ".join(f'"{name}"' for name in registry) + "}"
 
@@ -152,12 +184,18 @@ def _choices(registry):
 def documented(cls):
     """Fill {n_components}, {parameters} and {attributes} into a class docstring, with the class's own defaults."""
     values = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
-    values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES)}
+    values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES), "weight_decay": cls._weight_decay}
+    is_auto = values["tied_weights"] == repr("auto")
+    values |= {"tied_type": 'bool or "auto"' if is_auto else "bool", "tied_text": _TIED_AUTO if is_auto else ""}
+    strengths = [
+        f"\n{name}_ : float\n    The value of `{name}` that was used.\n" for name in cls._own_penalty_parameters
+    ]
     doc = inspect.cleandoc(cls.__doc__)
     for marker, text in (
         ("{n_components}", _N_COMPONENTS.format(**values)),
         ("{parameters}", _PARAMETERS.format(**values)),
-        ("{attributes}", _ATTRIBUTES),
+        ("{attributes}", _ATTRIBUTES.format(own_strength="".join(strengths))),
+        ("{scale}", _SCALE),
     ):
         doc = doc.replace(marker, text.strip())
     cls.__doc__ = doc

@@ -16,20 +16,40 @@ from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
 from skae._version import __version__
 from skae.network import jacobian, output
+from skae.problem import code_scale
 from skae.rows import Dense, dense_rows, less
 
 # Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
 _BLOCK_ENTRIES = 2**20
 
 
-def fitted_attributes(architecture, mean, dtype, outcome):
-    """Return the attributes of an estimator with this Outcome."""
+def fitted_attributes(problem, strength_names, scales_code, outcome):
+    """Return the attributes of an estimator with this Outcome.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    strength_names : list of str
+        The estimator's parameters that its first penalties have their weights from.
+
+    scales_code : bool
+        Whether `transform` is to divide by the spread of the codes.
+
+    outcome : Outcome
+    """
 
     def cast(array):
-        return np.ascontiguousarray(array, dtype=dtype)
+        return np.ascontiguousarray(array, dtype=problem.X.dtype)
 
-    parameters = outcome.parameters
+    architecture, mean, parameters = problem.architecture, problem.mean, outcome.parameters
+    strengths = [penalty.weight for penalty in problem.penalties[: len(strength_names)]]
     return {
+        **{
+            f"{name}_": np.array(strength) if isinstance(strength, tuple) else float(strength)
+            for name, strength in zip(strength_names, strengths, strict=True)
+        },
+        "code_scale_": code_scale(problem, parameters) if scales_code else 1.0,
         "coefs_": _with_tied([cast(W) for W in parameters.weights[: architecture.n_distinct]], architecture),
         "intercepts_": [cast(b) for b in parameters.about(np.zeros_like(mean)).intercepts],
         "mean_": cast(mean),
@@ -107,7 +127,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_components_)
-            The codes; a frame if `set_output` asks for one.
+            The codes, divided by `code_scale_`; a frame if `set_output` asks for one.
 
         Raises
         ------
@@ -259,7 +279,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return in_input_container(self, errors, X)
 
     def encoder_jacobian(self, X: MatrixLike) -> np.ndarray:
-        """Return the derivative of the code in the input.
+        """Return the derivative of the code, as `transform` returns it, in the input.
 
         Parameters
         ----------
@@ -280,7 +300,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         X = self._validated(X, reset=False)
         encoder, _ = self._halves()
         return self._blockwise(
-            lambda block, out: np.copyto(out, jacobian(encoder, less(block, self._offset))),
+            lambda block, out: np.divide(jacobian(encoder, less(block, self._offset)), self.code_scale_, out=out),
             X,
             self.n_components_,
             self.n_features_in_,
@@ -316,9 +336,14 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return layers[: self._architecture.depth], layers[self._architecture.depth :]
 
     def _encode(self, X, out=None):
-        return output(self._halves()[0], less(X, self._offset), out)
+        codes = output(self._halves()[0], less(X, self._offset), out)
+        if self.code_scale_ != 1:
+            codes /= self.code_scale_
+        return codes
 
     def _decode_raw(self, codes, out=None):
+        if self.code_scale_ != 1:
+            codes = codes * self.code_scale_
         return output(self._halves()[1], Dense(codes), out)
 
     def _decode(self, codes, out=None):

@@ -6,20 +6,23 @@ import numpy as np
 
 from skae._base import BaseAutoencoder
 from skae._docstrings import documented
-from skae._sklearn import reals
+from skae._sklearn import one_of, reals
 from skae.penalties import KLSparsity, Penalty
+from skae.strengths import SCALE
 
 
 @documented
 class SparseAutoencoder(BaseAutoencoder):
-    """Autoencoder whose units are active on few rows each.
+    r"""Autoencoder whose units are active on few rows each.
 
     To the objective of `AutoencoderTransformer` it adds the KL penalty
 
-        beta * sum_j [rho log(rho / r_j) + (1 - rho) log((1 - rho) / (1 - r_j))],    r_j = mean_i h_ij,
+    .. math:: \beta \sum_j \left[\rho \log\frac{\rho}{r_j} + (1 - \rho) \log\frac{1 - \rho}{1 - r_j}\right],
+              \qquad r_j = \frac1m \sum_i h_{ij},
 
     which is zero when the mean activation of every unit is the sparsity target rho. Codes in (-1, 1) enter as
-    (h + 1) / 2. For codes without bounds use `penalties=(skae.penalties.L1Sparsity(...),)` with any estimator.
+    (h + 1) / 2. All this is of the bare activations, before `scale_code`. For codes without bounds use
+    `penalties=(skae.penalties.L1Sparsity(...),)` with any estimator.
 
     Parameters
     ----------
@@ -28,8 +31,9 @@ class SparseAutoencoder(BaseAutoencoder):
     sparsity_target : float in (0, 1), default=0.05
         Mean activation to hold the units at (rho).
 
-    sparsity_weight : float, default=1.0
-        Strength of the penalty (beta), at least 0.
+    sparsity_weight : float or "scale", default="scale"
+        Strength of the penalty (beta), at least 0. "scale" is 1.5 in the unit of the loss (see Notes);
+        `sparsity_weight_` has what came of it.
 
     {parameters}
 
@@ -42,6 +46,10 @@ class SparseAutoencoder(BaseAutoencoder):
     AutoencoderTransformer : The same without the penalty.
     skae.penalties.KLSparsity : The penalty, for use with any estimator.
 
+    Notes
+    -----
+    {scale}
+
     References
     ----------
     A. Ng, "Sparse autoencoder", CS294A lecture notes, Stanford University, 2011.
@@ -52,14 +60,15 @@ class SparseAutoencoder(BaseAutoencoder):
     >>> from skae import SparseAutoencoder
     >>> X = load_digits().data / 16
     >>> autoencoder = SparseAutoencoder(30, sparsity_target=0.1, random_state=0).fit(X)
-    >>> print(autoencoder.transform(X).mean().round(1))
+    >>> bare = autoencoder.transform(X) * autoencoder.code_scale_
+    >>> print(bare.mean().round(1))
     0.1
     """
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
         "sparsity_target": [reals(0, 1, closed="neither")],
-        "sparsity_weight": [reals(0, closed="left")],
+        "sparsity_weight": [reals(0, closed="left"), one_of(SCALE)],
     }
 
     def __init__(
@@ -67,14 +76,15 @@ class SparseAutoencoder(BaseAutoencoder):
         n_components: int | float | None = None,
         *,
         sparsity_target: float = 0.05,
-        sparsity_weight: float = 1.0,
+        sparsity_weight: float | str = "scale",
         hidden_layer_sizes: int | Sequence[int] = (),
         activation: str = "logistic",
         code_activation: str | None = None,
         loss: str = "squared_error",
         output_activation: str = "auto",
         tied_weights: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | str = "scale",
+        scale_code: bool | str = "auto",
         penalties: Sequence[Penalty] = (),
         solver: str = "auto",
         init: str = "glorot",
@@ -100,6 +110,7 @@ class SparseAutoencoder(BaseAutoencoder):
             output_activation=output_activation,
             tied_weights=tied_weights,
             alpha=alpha,
+            scale_code=scale_code,
             penalties=penalties,
             solver=solver,
             init=init,
@@ -119,7 +130,10 @@ class SparseAutoencoder(BaseAutoencoder):
         self.sparsity_target = sparsity_target
         self.sparsity_weight = sparsity_weight
 
+    # What sparsity_weight="scale" stands for.
+    _sparsity: float = 1.5
+
     _own_penalty_parameters = ("sparsity_weight",)
 
-    def _own_penalties(self):
-        return (KLSparsity(self.sparsity_weight, self.sparsity_target),)
+    def _own_penalties(self, units):
+        return (KLSparsity(units.sparsity(self.sparsity_weight, self._sparsity), self.sparsity_target),)

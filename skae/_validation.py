@@ -35,10 +35,11 @@ def refuse_masked(X):
 
 
 def canonical(X):
-    """Return X, in a copy if it is sparse and holds an entry in several parts."""
-    if issparse(X) and not X.has_canonical_format:
+    """Return X, in a copy if it is sparse and holds an entry in several parts, or zeros."""
+    if issparse(X) and not (X.has_canonical_format and X.data.all()):
         X = X.copy()
         X.sum_duplicates()
+        X.eliminate_zeros()
     return X
 
 

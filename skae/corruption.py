@@ -2,16 +2,20 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import issparse
+from scipy.sparse import coo_array, issparse, vstack
 from sklearn.utils import gen_batches
 
 from skae._checks import check_number
 from skae._validation import canonical
+from skae.moments import block_sum, column_means
+from skae.threads import RowThreads
 
 __all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "SaltAndPepper"]
 
@@ -42,53 +46,94 @@ class Corruption(ABC):
             The only source of randomness.
         """
 
+    def for_rows(self, X, weights):
+        """Return a function like `corrupt` that goes by the statistics of these rows and their weights."""
+        return self.corrupt
+
 
 @dataclass(frozen=True)
 class Masking(Corruption):
-    """Sets a share of the entries to zero: P(x~_ij = 0) = level, each entry on its own.
-
-    For data in which zero is nothing unusual: intensities, counts, or centred columns.
+    """Replaces a share of the entries, each drawn on its own, by a filling that tells nothing.
 
     Parameters
     ----------
     level : float in [0, 1], default=0.25
         Share of the entries.
 
+    fill : {"auto", "mean"} or float, default="auto"
+        The filling. "auto": 0 in a column of which more than half of the entries are 0, as in counts, intensities of
+        ink and one-hot columns, and its mean elsewhere; "mean": every column's mean; or a number. Zeros and means are
+        of the rows trained on, weighted. Sparse X takes "auto" or 0.
+
     References
     ----------
     P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
-    denoising autoencoders", ICML 2008.
+    denoising autoencoders", ICML 2008 (with 0).
 
     Examples
     --------
     >>> import numpy as np
     >>> from skae.corruption import Masking
-    >>> Masking(1.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
-    array([[0., 0., 0.]])
+    >>> X = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0]])
+    >>> Masking(1.0).corrupt(X, np.random.default_rng(0))
+    array([[0., 2.],
+           [0., 2.],
+           [0., 2.]])
     """
 
     level: float = 0.25
-    keeps_sparse: ClassVar[bool] = True
+    fill: float | str = "auto"
 
     def __post_init__(self):
         check_number(self, "level", 0, 1, closed="both")
+        if isinstance(self.fill, str):
+            if self.fill not in ("auto", "mean"):
+                raise ValueError(f"Masking: fill must be 'auto', 'mean' or a float, got {self.fill!r}.")
+        else:
+            check_number(self, "fill", -inf, closed="neither")
+
+    @property
+    def keeps_sparse(self):
+        return self.fill in ("auto", 0)
 
     def corrupt(self, X, rng):
-        result = X.copy()
-        entries = result.data if issparse(X) else result
-        for rows in gen_batches(X.shape[0], max(1, _BLOCK_ENTRIES // X.shape[1])):
-            # Sparse or not, every entry has a draw of its own, so that both are masked alike.
-            masked = rng.random((rows.stop - rows.start, X.shape[1]), dtype=X.dtype) < self.level
-            if issparse(X):
-                stored = slice(X.indptr[rows.start], X.indptr[rows.stop])
-                lengths = np.diff(X.indptr[rows.start : rows.stop + 1])
-                masked = masked[np.repeat(np.arange(len(lengths)), lengths), X.indices[stored]]
-                entries[stored][masked] = 0
-            else:
-                entries[rows][masked] = 0
+        return self.for_rows(X, np.ones(X.shape[0]))(X, rng)
+
+    def for_rows(self, X, weights):
+        return partial(self._filled, self._filling(X, weights).astype(X.dtype))
+
+    def _filling(self, X, weights):
+        """Return what to put into each column, (n_features,)."""
+        if not isinstance(self.fill, str):
+            return np.full(X.shape[1], self.fill)
+        filling = column_means([X], weights, RowThreads(1))
+        if self.fill == "auto":
+            of_others = block_sum(lambda rows: weights[rows] @ (X[rows] != 0), X, RowThreads(1))
+            filling[of_others < weights.sum() / 2] = 0
+        return filling
+
+    def _filled(self, filling, X, rng):
+        # Sparse or not, every entry has a draw of its own, so that both are masked alike.
+        blocks = (
+            (X[rows], rng.random((rows.stop - rows.start, X.shape[1]), dtype=X.dtype) < self.level)
+            for rows in gen_batches(X.shape[0], max(1, _BLOCK_ENTRIES // X.shape[1]))
+        )
         if issparse(X):
-            result.eliminate_zeros()
-        return result
+            return vstack([_sparse_filled(*block, filling) for block in blocks], format="csr", dtype=X.dtype)
+        return np.concatenate([np.where(masked, filling, block) for block, masked in blocks])
+
+
+def _sparse_filled(block, masked, filling):
+    """Return sparse rows with another filling of what is masked than 0 in a few columns, which are made dense."""
+    columns = np.flatnonzero(filling)
+    dense = np.where(masked[:, columns], filling[columns], block[:, columns].toarray())
+    stored_rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+    kept = ~masked[stored_rows, block.indices] & (filling[block.indices] == 0)
+    rows, filled = np.divmod(np.flatnonzero(dense), max(1, len(columns)))
+    data = np.concatenate([block.data[kept], dense[dense != 0]])
+    coords = [(stored_rows[kept], rows), (block.indices[kept], columns[filled])]
+    coords = [np.concatenate(parts).astype(block.indices.dtype) for parts in coords]
+    return coo_array((data, coords), shape=block.shape).tocsr()
 
 
 @dataclass(frozen=True)
@@ -195,15 +240,20 @@ class Blur(Corruption):
 CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": SaltAndPepper}
 
 
-def corrupted(corruption, X, rng):
-    """Return a draw of a Corruption or of any callable(X, rng), checked; X itself cannot be written to."""
+def corrupted(corruption, X, rng, weights=None):
+    """Return a draw of a Corruption or of any callable(X, rng), checked; X itself cannot be written to.
+
+    `weights` are those of the rows, (n_samples,); None: equal.
+    """
     if issparse(X) and isinstance(corruption, Corruption) and not corruption.keeps_sparse:
-        keeping = [name for name, part in CORRUPTIONS.items() if part.keeps_sparse]
+        keeping = [name for name, part in CORRUPTIONS.items() if part().keeps_sparse]
         raise ValueError(
             f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
             "X.toarray() if it fits into memory."
         )
-    draw = corruption.corrupt if isinstance(corruption, Corruption) else corruption
+    draw = corruption
+    if isinstance(corruption, Corruption):
+        draw = corruption.for_rows(X, np.ones(X.shape[0]) if weights is None else weights)
     # An overflow is infinite, and refused below.
     with np.errstate(over="ignore"):
         result = _called(draw, _read_only(X), rng, corruption)

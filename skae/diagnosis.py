@@ -298,9 +298,9 @@ def _cause(trained, problem, penalty_names):
             f"to {problem.X.max():.3g}. Set output_activation='auto', or scale X into that range."
         )
     largest = int(np.argmax(verdict.costs))
-    cost, penalty = verdict.costs[largest], problem.penalties[largest]
+    cost, weight = verdict.costs[largest], np.max(problem.penalties[largest].weight)
     if cost > _COSTLY:
-        changes = _changes(problem, f"lower it to about {0.01 * penalty.weight / cost:.0e}")
+        changes = _changes(problem, f"lower it to about {0.01 * weight / cost:.0e}")
         return (
             f"{penalty_names[largest]} is too strong for X, whose standard deviation is {problem.scale:.2g}: at random "
             f"weights its term is {cost:.2g} times what {problem.architecture.widths[-1]} random directions would "

@@ -51,11 +51,15 @@ class Loss(ABC):
 
     takes_any_unit : bool
         Whether X may be centred and scaled.
+
+    raw_unit : float
+        Unit of the raw output, if the link is not homogeneous: the smaller, the more weight decay the last layer gets.
     """
 
     link: Activation
     links: ClassVar[tuple] = ()
     takes_any_unit: ClassVar[bool] = False
+    raw_unit: ClassVar[float] = 1.0
 
     @property
     def least_squares(self):
@@ -189,6 +193,8 @@ class Poisson(Loss):
     """l = sum_k [x^_k - x_k log x^_k]: counts; with x^ = exp(a) this is exp(a) - x a, whose gradient is exp(a) - x."""
 
     link: Activation = _EXPONENTIAL
+    # exp makes a raw output that is a little too large on a new row a huge reconstruction.
+    raw_unit = 0.01
 
     def loss_gradient(self, target, raw, gradient_out):
         np.exp(raw, out=gradient_out)

@@ -91,7 +91,7 @@ def are_few(X, count):
 
 def _lanczos(X, weights, mean, threads, count):
     """Return the first variances, the axes, one a column, and the total, from products with vectors alone."""
-    total = _variances([X], weights, mean, threads).sum()
+    total = variances([X], weights, mean, threads).sum()
     if total < np.finfo(np.float64).tiny:
         return np.zeros(count), np.eye(X.shape[1], count), total
     # ARPACK's tolerance is absolute for small eigenvalues: those that it sees sum to one.
@@ -202,7 +202,7 @@ def _axes_of(left, X, weights, mean, threads):
     return qr(axes, mode="economic", overwrite_a=True, check_finite=False)[0]
 
 
-def _variances(draws, weights, mean, threads):
+def variances(draws, weights, mean, threads):
     """Return the weighted mean squares, (n_features,), of the deviations from the mean."""
     squares = sum(
         block_sum(lambda rows, X=X: _weighted_squares(X[rows], weights[rows], mean), X, threads) for X in draws
@@ -230,14 +230,14 @@ def scale_about(draws, weights, mean, threads):
     Raises ValueError if products on that scale leave the range of X's dtype.
     """
     limits = np.finfo(draws[0].dtype)
-    variances = _variances(draws, weights, mean, threads)
+    squares = variances(draws, weights, mean, threads)
     with np.errstate(over="ignore", invalid="ignore"):
         # A gradient is a product of two deviations and a weight, all perhaps on this scale, and needs its digits too.
-        cube = np.mean(variances) ** 1.5
+        cube = np.mean(squares) ** 1.5
         # A mean of equal values differs from them by no more than the rounding of its sum.
         rounding = len(weights) * np.finfo(np.float64).eps * mean
-        if np.any((variances > 0) & (variances <= rounding**2)):
-            variances[_are_constant(draws)] = 0
+        if np.any((squares > 0) & (squares <= rounding**2)):
+            squares[_are_constant(draws)] = 0
     too_large = not cube * len(mean) < limits.max * limits.eps
     too_small = cube < limits.tiny / limits.eps and not all(_are_constant([X]).all() for X in draws)
     if too_large or too_small:
@@ -246,7 +246,7 @@ def scale_about(draws, weights, mean, threads):
             f"X is on the scale of {largest:.3g}, where products leave the range of {limits.dtype}. "
             "Scale X first, for example with StandardScaler or MinMaxScaler."
         )
-    return float(np.sqrt(np.mean(variances)))
+    return float(np.sqrt(np.mean(squares)))
 
 
 def _are_constant(draws):

@@ -78,6 +78,17 @@ class Architecture:
         hidden = [self.hidden] * (self.depth - 1)
         return [*hidden, self.code, *hidden, ACTIVATIONS["identity"]]
 
+    def units(self, of_inputs, of_targets, of_others=1.0):
+        """Return the unit of the inputs and of each layer's outputs, (1 + n_layers).
+
+        A layer's output has the unit of its input if its activation is homogeneous, and that `of_others` if not; the
+        raw output has that of the targets if the link is homogeneous, and else one of its own.
+        """
+        units = [of_inputs]
+        for activation in self.activations[:-1]:
+            units.append(units[-1] if activation.homogeneous else of_others)
+        return [*units, of_targets if self.loss.link.homogeneous else 1.0]
+
     def layers_at(self, parameters, dtype):
         """Return all layers at given Parameters, cast to the dtype of the products."""
         return self.layers(*([part.astype(dtype) for part in parts] for parts in parameters[:2]))

@@ -2,6 +2,7 @@
 
 from abc import ABC
 from dataclasses import dataclass
+from itertools import repeat
 from math import isfinite
 from typing import ClassVar
 
@@ -55,8 +56,8 @@ class Penalty(ABC):
             raise TypeError("Penalty is the base of the penalties: use one of them, or derive your own.")
         check_number(self, "weight", 0, closed="left")
 
-    def check_code(self, activation):  # noqa: B027 - most penalties work with any code
-        """Raise ValueError if the penalty does not work with codes of this activation."""
+    def check(self, architecture):  # noqa: B027 - most penalties work with any architecture
+        """Raise ValueError if the penalty does not work with this Architecture."""
 
     @property
     def linear_decays(self):
@@ -65,10 +66,6 @@ class Penalty(ABC):
 
     def unmet(self, mean_code, activation):  # noqa: B027 - most penalties have no such aim
         """Return, in words, how a mean code, (n_components,), misses the penalty's aim by far, or None."""
-
-    def _shares(self, row_weights, like):
-        """The factor of each row's gradient, in the dtype of the block."""
-        return (self.weight * row_weights).astype(like.dtype)
 
     def on_weights(self, weights, gradients):
         """Add to the gradient of each distinct weight matrix (tied ones are listed once)."""
@@ -106,8 +103,9 @@ class WeightDecay(Penalty):
 
     Parameters
     ----------
-    weight : float, at least 0
-        Strength, against the mean row loss. The estimators' `alpha` is one of these.
+    weight : float, at least 0, or tuple of float
+        Strength, against the mean row loss; a tuple has one a distinct weight matrix. The estimators' `alpha` is one of
+        these.
 
     Examples
     --------
@@ -116,17 +114,33 @@ class WeightDecay(Penalty):
     WeightDecay(weight=0.01)
     """
 
+    weight: float | tuple  # type: ignore[assignment]
     acts_on = "weights"
+
+    def __post_init__(self):
+        if isinstance(self.weight, tuple):
+            for part in self.weight:
+                WeightDecay(part)
+        else:
+            super().__post_init__()
+
+    def check(self, architecture):
+        if isinstance(self.weight, tuple) and len(self.weight) != architecture.n_distinct:
+            raise ValueError(
+                f"WeightDecay: weight must have one entry a distinct weight matrix, {architecture.n_distinct} here, "
+                f"got {len(self.weight)}."
+            )
 
     @property
     def linear_decays(self):
-        return self.weight, self.weight
+        return (self.weight[0], self.weight[-1]) if isinstance(self.weight, tuple) else (self.weight, self.weight)
 
     def on_weights(self, weights, gradients):
+        strengths = self.weight if isinstance(self.weight, tuple) else repeat(self.weight)
         value = 0.0
-        for W, gradient in zip(weights, gradients, strict=True):
-            value += 0.5 * self.weight * np.vdot(W, W)
-            gradient += self.weight * W
+        for strength, W, gradient in zip(strengths, weights, gradients, strict=False):
+            value += 0.5 * strength * np.vdot(W, W)
+            gradient += strength * W
         return value
 
 
@@ -164,7 +178,8 @@ class KLSparsity(Penalty):
         super().__post_init__()
         check_number(self, "target", 0, 1, closed="neither")
 
-    def check_code(self, activation):
+    def check(self, architecture):
+        activation = architecture.code
         if not all(isfinite(bound) for bound in activation.bounds):
             bounded = [name for name, g in ACTIVATIONS.items() if all(isfinite(bound) for bound in g.bounds)]
             raise ValueError(
@@ -209,7 +224,7 @@ class L1Sparsity(Penalty):
         code = activations[-1]
         slope = np.sign(code)
         slope *= encoder[-1].activation.derivative(code)
-        slope *= self._shares(row_weights, code)[:, None]
+        slope *= (self.weight * row_weights).astype(code.dtype)[:, None]
         deltas[-1] += slope
         return self.weight * (row_weights @ np.abs(code).sum(axis=1))
 
@@ -261,31 +276,33 @@ class Contraction(Penalty):
         return value
 
     def _one_layer(self, layer, code, row_weights, delta, gradient):
-        norms = np.einsum("ij,ij->j", layer.weight, layer.weight)
+        # The weight and the norms may leave the range of the block's dtype; their product is what counts.
+        costs = self.weight * np.einsum("ij,ij->j", layer.weight, layer.weight, dtype=np.float64)
         slopes = layer.activation.derivative(code)
-        shares = self._shares(row_weights, code)[:, None] * slopes
+        shares = row_weights.astype(code.dtype)[:, None] * slopes
         mean_squares = np.einsum("ij,ij->j", shares, slopes, dtype=np.float64)
-        gradient += 2 * mean_squares * layer.weight
+        gradient += 2 * self.weight * mean_squares * layer.weight
         shares *= layer.activation.second_derivative(code)
-        shares *= 2 * norms
+        shares *= (2 * costs).astype(code.dtype)
         delta += shares
-        return float(mean_squares @ norms)
+        return float(mean_squares @ costs)
 
     def _deep(self, encoder, activations, row_weights, deltas, gradients):
         # Letters as in the method's derivation: C_l = dh/dz_l and U_l = dh/da_(l-1) of one row, G the Gram matrix
         # of the first layer; a hat is a gradient. Arrays are (rows, n_components, width).
         slopes = [layer.activation.derivative(A) for layer, A in zip(encoder, activations, strict=True)]
         bends = [layer.activation.second_derivative(A) for layer, A in zip(encoder, activations, strict=True)]
+        # The root of the weight goes into the first layer's, before their squares leave the range of the dtype.
         U = sensitivities([layer.weight for layer in encoder[1:]], slopes[1:])
         C = [U_next * s[:, None, :] for U_next, s in zip(U, slopes[:-1], strict=True)]
-        W_1 = encoder[0].weight
+        W_1 = (np.sqrt(self.weight) * encoder[0].weight).astype(slopes[0].dtype)
         CG = C[0] @ (W_1.T @ W_1)
-        value = self.weight * (row_weights @ np.einsum("rij,rij->r", CG, C[0]))
+        value = row_weights @ np.einsum("rij,rij->r", CG, C[0])
 
-        shares = self._shares(row_weights, CG)[:, None, None]
+        shares = row_weights.astype(CG.dtype)[:, None, None]
         C_hat = 2 * shares * CG
         flat = C[0].reshape(-1, C[0].shape[2])
-        gradients[0] += 2 * W_1 @ (flat.T @ (shares * C[0]).reshape(flat.shape))
+        gradients[0] += 2 * np.sqrt(self.weight) * (W_1 @ (flat.T @ (shares * C[0]).reshape(flat.shape)))
         for below in range(len(encoder) - 1):
             W = encoder[below + 1].weight
             deltas[below] += np.einsum("rij,rij->rj", C_hat, U[below]) * bends[below]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skae.losses import Loss
-from skae.moments import block_sum, column_means, scale_about
+from skae.moments import block_sum, column_means, scale_about, variances
 from skae.network import Architecture, output
 from skae.rows import dense_rows, less
+from skae.threads import RowThreads
 
 # Where the mean of the rows is longer than twice their spread, intercepts would cost digits: then the rows themselves
 # are centred, block by block, which takes a pass over X.
@@ -16,6 +17,9 @@ _NEAR = 4.0
 # Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
 # together they have more than half of what there is to gain. Where they have nearly all of it the others are noise.
 _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
+
+# A spread of codes of fewer roundings than this is none.
+_ROUNDINGS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,9 @@ class Problem:
         Unit of the tolerances: what a perfect reconstruction gains over the mean. Outliers are left out of it. 1.0
         where it is zero or out of range.
 
+    typical_scale : float
+        As `scale`, with outliers left out. 0.0 where `reference` is not what it says.
+
     outliers : ndarray of int
         Rows that have most of the gain though they are few.
     """
@@ -81,6 +88,7 @@ class Problem:
     least: float
     omitted: float
     reference: float
+    typical_scale: float
     outliers: np.ndarray
 
     @property
@@ -104,9 +112,10 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
     scale = scale_about([X], weights, mean, threads)
     loss, origin = architecture.loss.about(row_offset(mean, scale))
     (gain, least, omitted), outliers = _statistics(loss, X, weights, mean, threads)
-    reference = _gain_of_others(loss, X, weights, outliers, threads)
+    reference, typical_scale = _gain_and_scale_of_others(loss, X, weights, outliers, threads)
     if not reference > _NOISE * gain:
-        reference, outliers = gain, outliers[:0]
+        reference, typical_scale, outliers = gain, scale, outliers[:0]
+    is_usable = scale and 0 < reference < np.inf
     return Problem(
         architecture=architecture,
         penalties=penalties,
@@ -122,7 +131,8 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
         gain=gain,
         least=least,
         omitted=omitted,
-        reference=reference if scale and 0 < reference < np.inf else 1.0,
+        reference=reference if is_usable else 1.0,
+        typical_scale=typical_scale if is_usable else 0.0,
         outliers=outliers,
     )
 
@@ -153,10 +163,10 @@ def _statistics(loss, X, weights, mean, threads):
         return means.tolist(), _outliers(weights, gains)
 
 
-def _gain_of_others(loss, X, weights, outliers, threads):
-    """Return the mean gain of all rows but the outliers, about their own mean; 0.0 if there are none."""
+def _gain_and_scale_of_others(loss, X, weights, outliers, threads):
+    """Return the mean gain and the scale of all rows but the outliers, about their own mean; zeros without outliers."""
     if not len(outliers):
-        return 0.0
+        return 0.0, 0.0
     others = weights.copy()
     others[outliers] = 0
     mean = column_means([X], others, threads)
@@ -164,7 +174,8 @@ def _gain_of_others(loss, X, weights, outliers, threads):
     def part(rows):
         return others[rows] @ loss.divergence(dense_rows(X, rows).astype(np.float64), mean).sum(axis=1)
 
-    return float(block_sum(part, X, threads) / others.sum())
+    gain = float(block_sum(part, X, threads) / others.sum())
+    return gain, float(np.sqrt(np.mean(variances([X], others, mean, threads))))
 
 
 def _outliers(weights, gains):
@@ -192,3 +203,22 @@ def mean_loss(problem, X, weights, threads, parameters):
         return weights[rows] @ (losses + problem.loss.omitted(target.astype(np.float64)))
 
     return float(block_sum(part, X, threads) / weights.sum())
+
+
+def code_scale(problem, parameters):
+    """Return the root mean square of the units' standard deviations over the clean rows, or 1.0 if that is rounding."""
+    X, weights = problem.X, problem.weights
+    encoder = problem.architecture.layers_at(parameters, X.dtype)[: problem.architecture.depth]
+    offset = parameters.offset.astype(X.dtype)
+    # About the code of one row, which keeps the digits of codes that hardly vary.
+    origin = output(encoder, less(X[:1], offset)).astype(np.float64)
+
+    def part(rows):
+        codes = output(encoder, less(X[rows], offset)) - origin
+        return weights[rows] @ np.hstack([codes, codes**2])
+
+    means, squares = np.split(block_sum(part, X, RowThreads(1)) / weights.sum(), 2)
+    spread = float(np.sqrt(np.mean(np.maximum(squares - means**2, 0))))
+    unit = 0.0 if problem.architecture.code.homogeneous else 1.0
+    largest = max(unit, np.abs(origin).max() + np.sqrt(squares.max()))
+    return spread if _ROUNDINGS * np.finfo(X.dtype).eps * largest < spread < np.inf else 1.0

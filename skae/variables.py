@@ -32,19 +32,13 @@ def search_variables(problem, layout, threads):
 
 
 def centred_variables(layout, architecture, input_scale, output_scale):
-    """The solver's variables: every layer sees inputs that are about centred and of unit spread.
-
-    A layer's output has the unit of its input if its activation is homogeneous, and no unit otherwise; the last
-    layer's raw output has that of X if the link is homogeneous.
-    """
-    hidden = architecture.activations[:-1]
-    units, means, spreads = [input_scale], [0.0], [_LEADING_SPREAD]
-    for activation in hidden:
-        units.append(units[-1] if activation.homogeneous else 1.0)
+    """The solver's variables: every layer sees inputs that are about centred and of unit spread."""
+    units = architecture.units(input_scale, output_scale)
+    means, spreads = [0.0], [_LEADING_SPREAD]
+    for activation, unit in zip(architecture.activations[:-1], units[1:], strict=False):
         mean, spread = _typical_output(activation)
-        means.append(units[-1] * mean)
+        means.append(unit * mean)
         spreads.append(spread)
-    units.append(output_scale if architecture.loss.link.homogeneous else 1.0)
 
     ratios = [unit / input_unit for input_unit, unit in pairwise(units)]
     scales = [ratio / spread for ratio, spread in zip(ratios, spreads, strict=True)]

@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.sparse import csr_array
 from scipy.stats import kstest
 
+from skae import DenoisingAutoencoder
 from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, corrupted
 
 EVERY = [*(kind(0.3) for kind in CORRUPTIONS.values()), Blur((3, 4), 0.8)]
@@ -63,13 +65,13 @@ def test_the_generator_is_the_only_source_of_randomness(kind):
 @pytest.mark.parametrize("level", [0.1, 0.25, 0.8])
 def test_masking(level, dtype, rng):
     X = make_X((400, 100), dtype)
-    draw = Masking(level).corrupt(X, rng)
+    draw = Masking(level, fill=0).corrupt(X, rng)
     masked = draw == 0
     np.testing.assert_array_equal(draw[~masked], X[~masked])
     assert_about(masked.mean(), level, masked.size)
     assert_about(masked.mean(axis=0), level, 400)
     assert_about(masked.mean(axis=1), level, 100)
-    np.testing.assert_array_equal(Masking(1).corrupt(X, rng), 0)
+    np.testing.assert_array_equal(Masking(1, fill=0).corrupt(X, rng), 0)
 
 
 @every_dtype
@@ -233,3 +235,78 @@ def test_an_error_in_a_callable_propagates(error, rng):
 
     with pytest.raises(error, match="mine"):
         corrupted(broken, make_X(), rng)
+
+
+# What masking puts in the place of an entry.
+
+
+def columns_of_all_kinds(rng, n_rows=300):
+    """Mostly zeros, half zeros, hardly any zeros, and none."""
+    X = rng.poisson(3.0, size=(n_rows, 6)) + 1.0
+    X[:, :3][rng.random((n_rows, 3)) < 0.8] = 0
+    X[: n_rows // 2, 3] = 0
+    X[:5, 4] = 0
+    return X
+
+
+@every_dtype
+def test_masking_fills_in_zero_where_most_are_zero_and_the_mean_elsewhere(dtype, rng):
+    X = columns_of_all_kinds(rng).astype(dtype)
+    filled = Masking(1).corrupt(X, rng)
+    expected = np.where([True] * 3 + [False] * 3, 0, X.mean(axis=0, dtype=float))
+    np.testing.assert_allclose(filled, np.tile(expected, (len(X), 1)), rtol=1e-6)
+    some = Masking(0.3).corrupt(X, rng)
+    assert some.dtype == dtype
+    unchanged = some == X
+    np.testing.assert_allclose(some[~unchanged], np.tile(expected, (len(X), 1))[~unchanged], rtol=1e-6)
+    assert_about((~unchanged[:, 5]).mean(), 0.3, len(X))
+
+
+@pytest.mark.parametrize(("fill", "expected"), [("mean", None), (0, 0), (-1.5, -1.5)])
+def test_masking_with_the_mean_or_a_number(fill, expected, rng):
+    X = columns_of_all_kinds(rng)
+    filled = Masking(1, fill=fill).corrupt(X, rng)
+    np.testing.assert_allclose(filled, np.tile(X.mean(axis=0), (len(X), 1)) if expected is None else expected)
+
+
+@every_dtype
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_masking_is_the_same_for_sparse_rows(level, dtype, rng, monkeypatch):
+    monkeypatch.setattr("skae.corruption._BLOCK_ENTRIES", 500)
+    X = columns_of_all_kinds(rng).astype(dtype)
+    dense = Masking(level).corrupt(X, np.random.default_rng(1))
+    sparse = Masking(level).corrupt(csr_array(X), np.random.default_rng(1))
+    np.testing.assert_array_equal(sparse.toarray(), dense)
+    assert (sparse.dtype, sparse.has_canonical_format) == (dtype, True)
+    assert sparse.data.all()
+
+
+def test_the_filling_goes_by_the_weights():
+    X = np.array([[0.0], [0.0], [0.0], [4.0]])
+    weights = np.array([0.1, 0.1, 0.1, 1.0])
+    light, heavy = (corrupted(Masking(1), X, np.random.default_rng(0), w) for w in (None, weights))
+    np.testing.assert_array_equal(light, 0)
+    np.testing.assert_allclose(heavy, 4 / 1.3)
+
+
+@pytest.mark.parametrize("fill", ["mean", 1.0])
+def test_a_filling_that_is_not_zero_does_not_keep_sparse_rows_sparse(fill):
+    estimator = DenoisingAutoencoder(2, corruption=Masking(0.3, fill))
+    with pytest.raises(ValueError, match=r"X is sparse, and Masking\(level=0.3, fill=.*would make it dense"):
+        estimator.fit(csr_array(np.eye(5)))
+
+
+@pytest.mark.parametrize("fill", ["zero", np.nan, np.inf, True, None])
+def test_bad_fillings(fill):
+    with pytest.raises(ValueError, match="Masking: fill must be"):
+        Masking(0.3, fill=fill)
+
+
+def test_clean_rows_are_reconstructed_without_bias():
+    """Masking to zero draws every reconstruction of data far from zero towards it."""
+    X = np.random.default_rng(0).normal(size=(500, 3)) @ np.random.default_rng(1).normal(size=(3, 12)) + 8
+    biases = []
+    for fill in ("auto", 0):
+        estimator = DenoisingAutoencoder(3, corruption=Masking(0.25, fill), random_state=0).fit(X)
+        biases.append(np.abs((estimator.reconstruct(X) - X).mean()))
+    assert biases[0] < 0.1 * biases[1]

@@ -62,7 +62,7 @@ def lowered(text, name):
 @pytest.mark.parametrize(
     ("Autoencoder", "name", "strength", "settings"),
     [
-        (ContractiveAutoencoder, "contraction_weight", 0.1, {}),
+        (ContractiveAutoencoder, "contraction_weight", 0.1, {"tied_weights": True}),
         (AutoencoderTransformer, "alpha", 3.0, {}),
         (AutoencoderTransformer, "alpha", 3.0, {"activation": "identity"}),
         (DenoisingAutoencoder, "alpha", 3.0, {}),
@@ -87,7 +87,8 @@ def test_a_penalty_among_others_is_named(unit_rows):
 
 @pytest.mark.parametrize("unit", [1e-4, 1e-2])
 def test_the_unit_is_named_first_where_it_is_unusual(unit, cancer):
-    text = the_warning(ContractiveAutoencoder(8, random_state=0), unit * cancer)
+    settings = {"contraction_weight": 0.1, "tied_weights": True, "alpha": 1e-4, "random_state": 0}
+    text = the_warning(ContractiveAutoencoder(8, **settings), unit * cancer)
     assert f"X, whose standard deviation is {unit:g}" in text
     assert text.index("Scale X with StandardScaler") < text.index("lower it to about")
 
@@ -110,29 +111,28 @@ def test_saturated_units():
 
 
 def test_early_stopping_that_forestalls_sparsity(wine):
-    text = the_warning(SparseAutoencoder(early_stopping=True, random_state=0), wine)
+    settings = {"alpha": 1e-4, "sparsity_weight": 1.0, "random_state": 0}
+    text = the_warning(SparseAutoencoder(early_stopping=True, **settings), wine)
     assert re.search(r"the mean activation is 0\.\d+, the sparsity target 0\.05\. early_stopping=True kept", text)
     assert "Set early_stopping=False" in text
-    assert warnings_of(SparseAutoencoder(random_state=0), wine) == []
+    assert warnings_of(SparseAutoencoder(**settings), wine) == []
 
 
 @pytest.mark.parametrize("activation", ["logistic", "tanh"])
 def test_a_sparsity_weight_that_is_too_weak(activation, cancer):
-    estimator = SparseAutoencoder(8, sparsity_weight=1e-4, activation=activation, random_state=0)
+    settings = {"activation": activation, "scale_code": False, "random_state": 0}
+    estimator = SparseAutoencoder(8, sparsity_weight=1e-4, **settings)
     text = the_warning(estimator, cancer)
     mean = estimator.transform(cancer).mean()
     mean = (mean + 1) / 2 if activation == "tanh" else mean
     assert f"the mean activation is {mean:.2g}, the sparsity target 0.05. sparsity_weight=0.0001 is too weak" in text
     for harmless in ({"sparsity_weight": 0}, {"sparsity_target": round(mean / 1.5, 2)}):
-        assert (
-            warnings_of(SparseAutoencoder(8, activation=activation, random_state=0).set_params(**harmless), cancer)
-            == []
-        )
+        assert warnings_of(SparseAutoencoder(8, **settings).set_params(**harmless), cancer) == []
 
 
 def test_the_mean_activation_is_that_of_the_corrupted_inputs(cancer):
     """Masked rows have other codes, and the penalty is on those."""
-    target = AutoencoderTransformer(8, random_state=0).fit(cancer).transform(cancer).mean() / 3
+    target = AutoencoderTransformer(8, scale_code=False, random_state=0).fit_transform(cancer).mean() / 3
     penalty = KLSparsity(1e-6, target=round(target, 3))
     text = the_warning(DenoisingAutoencoder(8, penalties=(penalty,), random_state=0), cancer)
     assert f"{penalty!r} among the penalties is too weak" in text
@@ -218,7 +218,7 @@ def test_diabetes_warns_of_the_sparsity_target_alone(Autoencoder):
 
 def test_the_warning_points_at_the_call(unit_rows):
     with pytest.warns(UserWarning, match="next to nothing") as record:
-        ContractiveAutoencoder(10, random_state=0).fit(unit_rows)
+        AutoencoderTransformer(10, alpha=3, random_state=0).fit(unit_rows)
     assert record[0].filename == __file__
 
 

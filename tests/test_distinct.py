@@ -369,7 +369,8 @@ def test_more_draws_denoise_better(corruption, monkeypatch):
     """Unseen corruptions of the rows trained on, without which a fit knows its few draws by heart."""
 
     def fresh_error():
-        estimator = make(DenoisingAutoencoder, n_components=10, corruption=corruption, corruption_level=0.5)
+        settings = {"corruption": corruption, "corruption_level": 0.5, "alpha": 1e-4}
+        estimator = make(DenoisingAutoencoder, n_components=10, **settings)
         estimator.fit(WINE)
         corrupted = CORRUPTIONS[corruption](0.5).corrupt(np.tile(WINE, (20, 1)), np.random.default_rng(9))
         return np.mean((estimator.reconstruct(corrupted) - np.tile(WINE, (20, 1))) ** 2)

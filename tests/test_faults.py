@@ -585,7 +585,7 @@ def independent_loss(estimator, data):
     (W, V), (b, c) = estimator.coefs_, estimator.intercepts_
     reconstructed = 1 / (1 + np.exp(-(data @ W + b))) @ V + c
     error = 0.5 * ((reconstructed - data) ** 2).sum(axis=1).mean()
-    return error + 0.5 * estimator.alpha * ((W**2).sum() + (V**2).sum())
+    return error + 0.5 * (estimator.alpha_ @ [(W**2).sum(), (V**2).sum()])
 
 
 @each_search
@@ -710,12 +710,12 @@ def definition(estimator, weights, intercepts):
     (W, V), (b, c) = weights, intercepts
     H = 1 / (1 + np.exp(-(X @ W + b)))
     J = 0.5 * ((H @ V + c - X) ** 2).sum(axis=1).mean()
-    J += 0.5 * estimator.alpha * ((W**2).sum() + (0 if estimator.tied_weights else (V**2).sum()))
+    J += 0.5 * sum(alpha * (part**2).sum() for alpha, part in zip(estimator.alpha_, (W, V), strict=False))
     if isinstance(estimator, SparseAutoencoder):
         rho, r = estimator.sparsity_target, H.mean(axis=0)
-        J += estimator.sparsity_weight * (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / (1 - r))).sum()
+        J += estimator.sparsity_weight_ * (rho * np.log(rho / r) + (1 - rho) * np.log((1 - rho) / (1 - r))).sum()
     if isinstance(estimator, ContractiveAutoencoder):
-        J += estimator.contraction_weight * ((H * (1 - H)) ** 2 @ (W**2).sum(axis=0)).mean()
+        J += estimator.contraction_weight_ * ((H * (1 - H)) ** 2 @ (W**2).sum(axis=0)).mean()
     return J
 
 
@@ -756,7 +756,7 @@ def test_a_fit_that_ends_at_a_cap_says_so(Autoencoder, solver, cap):
 # A code that says nothing.
 
 TRIVIAL = {
-    "tiny data": (1e-6, {}),
+    "tiny data": (1e-6, {"alpha": 1e-4}),
     "huge weight decay": (1, {"alpha": 1e6}),
     "huge L1 penalty on relu units": (1, {"activation": "relu", "penalties": (L1Sparsity(1e6),)}),
     "huge L1 penalty on identity units": (1, {"activation": "identity", "penalties": (L1Sparsity(1e6),)}),
@@ -787,7 +787,7 @@ def test_penalties_that_leave_nothing_of_the_code(Autoencoder, kind, solver):
 @pytest.mark.parametrize("n_components", [1, 3, 8])
 def test_tiny_data_in_every_size_of_code(Autoencoder, dtype, factor, n_components):
     """Weight decay costs more than the best reconstruction gains: a total variance of 1e-8 or less, alpha 1e-4."""
-    estimator = Autoencoder(n_components, random_state=0, max_iter=1000)
+    estimator = Autoencoder(n_components, alpha=1e-4, random_state=0, max_iter=1000)
     assert_warns_of_a_trivial_code(estimator, (factor * X).astype(dtype))
 
 

@@ -221,9 +221,9 @@ def test_a_held_out_outlier_is_an_error_that_names_it():
 
 
 def test_penalties_that_look_like_overfitting_are_told_from_it(digits):
-    penalties = (L1Sparsity(0.05),)
+    settings = {"n_components": 40, "alpha": 1e-4, "penalties": (L1Sparsity(0.05),)}
     with pytest.warns(UserWarning, match=r"kept iteration \d+ of \d+, where the penalties had not taken effect"):
-        stopping_early(AutoencoderTransformer, n_components=40, penalties=penalties).fit(digits)
+        stopping_early(AutoencoderTransformer, **settings).fit(digits)
 
 
 def test_overfitting_is_not_taken_for_penalties(recwarn):
@@ -398,7 +398,8 @@ def terms(estimator, inputs):
 )
 def test_the_log_says_what_the_objective_is_the_sum_of(settings, capsys):
     penalties = (L1Sparsity(0.2), Contraction(0.3), KLSparsity(0.4, target=0.1))
-    estimator = make(AutoencoderTransformer, penalties=penalties, alpha=0.1, verbose=1, **settings).fit(X)
+    settings |= {"penalties": penalties, "alpha": 0.1, "scale_code": False}
+    estimator = make(AutoencoderTransformer, verbose=1, **settings).fit(X)
     header, rows = table(capsys.readouterr().out)
     expected = terms(estimator, X)
     assert header == ["iteration", "rows", "objective", *expected, "fall", "validation", "seconds"]

@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import entropy
 
 from skae.activations import ACTIVATIONS
-from skae.network import Layer, backward, output, trace
+from skae.losses import make_loss
+from skae.network import Architecture, Layer, backward, output, trace
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
 from skae.rows import Dense
 
@@ -107,13 +108,13 @@ def test_bad_weights(name, weight):
 
 @every_activation
 @every_penalty
-def test_check_code(name, activation):
+def test_check(name, activation):
     penalty, g = PENALTIES[name](1.0), ACTIVATIONS[activation]
     if name != "kl_sparsity" or activation in BOUNDED:
-        penalty.check_code(g)
+        penalty.check(Architecture((3, 2), g, g, make_loss("squared_error"), tied=False))
         return
     with pytest.raises(ValueError, match=r"from \['logistic', 'tanh'\].*L1Sparsity") as error:
-        penalty.check_code(g)
+        penalty.check(Architecture((3, 2), g, g, make_loss("squared_error"), tied=False))
     assert repr(g) in str(error.value)
 
 

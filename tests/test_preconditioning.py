@@ -206,7 +206,7 @@ def test_a_subset_is_the_problem_on_some_rows():
         lambda **options: AutoencoderTransformer(20, loss="cross_entropy", **options),
         lambda **options: AutoencoderTransformer(20, loss="cross_entropy", tied_weights=True, **options),
         lambda **options: AutoencoderTransformer(8, hidden_layer_sizes=(30,), loss="cross_entropy", **options),
-        lambda **options: ContractiveAutoencoder(20, **options),
+        lambda **options: ContractiveAutoencoder(20, tied_weights=True, **options),
         lambda **options: DenoisingAutoencoder(20, loss="cross_entropy", n_corruptions=2, **options),
     ],
     ids=["cross-entropy", "tied", "deep", "contractive", "denoising"],

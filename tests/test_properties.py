@@ -547,15 +547,20 @@ def kl_divergence(codes, target):
 def test_loss_is_that_of_the_formulas_at_what_was_fitted(fit):
     """A tied matrix counts once; codes of tanh enter the divergence as (h + 1) / 2."""
     estimator, X = fit.run(), fit.X
-    codes, code = estimator.transform(X), estimator.code_activation or estimator.activation
-    weights = estimator.coefs_[: len(estimator.coefs_) // 2] if estimator.tied_weights else estimator.coefs_
-    every = [*estimator.penalties, WeightDecay(estimator.alpha), *estimator._own_penalties()]
-    terms = {
-        WeightDecay: lambda: sum(np.sum(W**2) for W in weights) / 2,
-        L1Sparsity: lambda: np.abs(codes).sum(axis=1).mean(),
-        Contraction: lambda: np.sum(estimator.encoder_jacobian(X) ** 2) / len(X),
+    scale, code = estimator.code_scale_, estimator.code_activation or estimator.activation
+    codes = estimator.transform(X) * scale
+    decays = zip(estimator.alpha_, estimator.coefs_, strict=False)
+    own = {
+        SparseAutoencoder: lambda: [KLSparsity(estimator.sparsity_weight_, estimator.sparsity_target)],
+        ContractiveAutoencoder: lambda: [Contraction(estimator.contraction_weight_)],
     }
-    expected = -estimator.score_samples(X).mean()
+    every = [*estimator.penalties, *own.get(type(estimator), list)()]
+    terms = {
+        WeightDecay: lambda: sum(np.sum(W**2) for W in estimator.coefs_[: len(estimator.alpha_)]) / 2,
+        L1Sparsity: lambda: np.abs(codes).sum(axis=1).mean(),
+        Contraction: lambda: np.sum((estimator.encoder_jacobian(X) * scale) ** 2) / len(X),
+    }
+    expected = -estimator.score_samples(X).mean() + sum(alpha * np.sum(W**2) for alpha, W in decays) / 2
     for penalty in every:
         if isinstance(penalty, KLSparsity):
             expected += penalty.weight * kl_divergence((codes + 1) / 2 if code == "tanh" else codes, penalty.target)

@@ -74,10 +74,11 @@ CHOICES = [(AutoencoderTransformer, *choice) for choice in CHOICES] + [
     (DenoisingAutoencoder, {}, {"svd": NOT_LINEAR}),
     (SparseAutoencoder, {}, {"svd": NOT_LINEAR}),
     (SparseAutoencoder, {**LINEAR, "code_activation": "tanh"}, {"svd": NOT_LINEAR}),
-    (ContractiveAutoencoder, {}, {"svd": NOT_LINEAR, "varpro": TIED}),
-    (ContractiveAutoencoder, {"tied_weights": False}, {"svd": NOT_LINEAR}),
-    (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01}, {"varpro": TIED}),
-    (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01, "tied_weights": False}, {}),
+    (ContractiveAutoencoder, {}, {"svd": NOT_LINEAR}),
+    (ContractiveAutoencoder, {"loss": "cross_entropy"}, {"svd": NOT_LINEAR, "varpro": TIED}),
+    (ContractiveAutoencoder, {"tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
+    (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01}, {}),
+    (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01, "tied_weights": True}, {"varpro": TIED}),
 ]
 
 
@@ -190,14 +191,14 @@ def test_projection_ends_no_higher_than_the_joint_search(name, rows, digits, can
     if Autoencoder is AutoencoderTransformer and not projected.penalties:
         # It is what the parameters give, not just what the search says.
         rows = np.sum((projected.reconstruct(data) - data) ** 2, axis=1) / 2
-        decay = projected.alpha / 2 * sum(np.sum(W**2) for W in projected.coefs_)
+        decay = projected.alpha_ @ [np.sum(W**2) for W in projected.coefs_] / 2
         assert_allclose(projected.loss_, np.average(rows, weights=weights) + decay, rtol=1e-8)
 
 
 # From one solver to the other.
 
 
-@pytest.mark.parametrize("parameters", [{}, {"hidden_layer_sizes": (5,)}, {"alpha": 0}], ids=str)
+@pytest.mark.parametrize("parameters", [{"alpha": 1e-4}, {"hidden_layer_sizes": (5,)}, {"alpha": 0}], ids=str)
 def test_projection_goes_on_from_the_joint_search(parameters):
     """Its first value is no higher: the last layer is optimal at once."""
     estimator = make(warm_start=True, solver="lbfgs", max_iter=20, **parameters).fit(X)

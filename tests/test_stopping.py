@@ -59,8 +59,9 @@ def test_cross_entropy_with_a_loose_tolerance(Autoencoder, binary, digits):
 
 
 def test_counts_with_a_loose_tolerance(counts):
-    loose = silently(AutoencoderTransformer(8, loss="poisson", tol=3e-3, random_state=0), counts)
-    tight = AutoencoderTransformer(8, loss="poisson", tol=1e-3, random_state=0).fit(counts)
+    settings = {"loss": "poisson", "alpha": 1e-4, "random_state": 0}
+    loose = silently(AutoencoderTransformer(8, tol=3e-3, **settings), counts)
+    tight = AutoencoderTransformer(8, tol=1e-3, **settings).fit(counts)
     assert loose.loss_ - tight.loss_ < 0.05 * gain("poisson", counts)
     assert loose.score(counts) > 0.3
 
@@ -106,7 +107,7 @@ def test_the_units_of_the_tolerance_are_those_of_the_data(Autoencoder, unit, dig
 
 def test_early_stopping_keeps_the_objective_s_rule(digits):
     """Where the validation loss goes on falling, the search ends when the objective no longer does."""
-    stopped = silently(AutoencoderTransformer(8, early_stopping=True, random_state=0), digits)
+    stopped = silently(AutoencoderTransformer(8, alpha=1e-4, early_stopping=True, random_state=0), digits)
     assert np.argmin(stopped.validation_loss_curve_) > stopped.n_iter_ - 10
     falls = np.array(stopped.loss_curve_)[:-10] - np.array(stopped.loss_curve_)[10:]
     assert falls[-1] < 1e-3 * gain("squared_error", digits) * 1.05  # of the rows trained on
@@ -121,7 +122,7 @@ def test_large_counts_in_float32():
     X = rng.poisson(1e4 * np.exp(0.15 * rng.normal(size=(1000, 5)) @ rng.normal(size=(5, 40)))).astype(float)
     for tol in (1e-3, 1e-5):
         double, single = (
-            AutoencoderTransformer(8, loss="poisson", tol=tol, random_state=0).fit(rows)
+            AutoencoderTransformer(8, loss="poisson", alpha=1e-4, tol=tol, random_state=0).fit(rows)
             for rows in (X, X.astype(np.float32))
         )
         assert 1 - single.score(X) < 1.1 * (1 - double.score(X))

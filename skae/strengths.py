@@ -1,0 +1,69 @@
+"""Strengths of the penalties in the units of the data, as `gamma="scale"` of a kernel is.
+
+A strength "scale" is a constant of the estimator, without a unit, times what makes its term one: then a fit to c X is c
+times the fit to X, for squared error with a homogeneous link, and the same one for the Poisson loss.
+"""
+
+from dataclasses import dataclass
+
+SCALE = "scale"
+
+# Unit of outputs that have none by themselves. About so far from its middle a bounded activation is linear: the
+# smaller the unit, the more weight decay favours codes near there, which generalise better, and whose size the decoder
+# makes up for. A tied matrix cannot do that.
+_LINEAR_RANGE = 0.05
+
+
+@dataclass(frozen=True)
+class Units:
+    """What strengths are counted in.
+
+    Attributes
+    ----------
+    loss : float
+        g, twice what a perfect reconstruction gains over the mean, a feature: for squared error the mean variance of a
+        column.
+
+    outputs : tuple of float
+        Of the inputs and of each layer's outputs, the raw one included.
+
+    n_encoder_layers : int
+
+    n_distinct : int
+        Number of weight matrices that are not another one's transpose.
+    """
+
+    loss: float
+    outputs: tuple
+    n_encoder_layers: int
+    n_distinct: int
+
+    def weight_decays(self, strength, constant):
+        """Return one weight decay a distinct weight matrix; layer l has constant g (u_(l-1) / u_l)^2."""
+        if strength != SCALE:
+            return (strength,) * self.n_distinct
+        pairs = zip(self.outputs[: self.n_distinct], self.outputs[1:], strict=False)
+        return tuple(constant * self.loss * (below / above) ** 2 for below, above in pairs)
+
+    def contraction(self, strength, constant):
+        """Return the weight of a contraction, constant g (u_0 / u_code)^2."""
+        if strength != SCALE:
+            return strength
+        return constant * self.loss * (self.outputs[0] / self.outputs[self.n_encoder_layers]) ** 2
+
+    def sparsity(self, strength, constant):
+        """Return the weight of a penalty on codes that have no unit, constant g."""
+        return strength if strength != SCALE else constant * self.loss
+
+
+def units_of(problem):
+    """Return the Units of a Problem; outliers do not count."""
+    architecture, spread = problem.architecture, problem.typical_scale or 1.0
+    *outputs, raw_output = architecture.units(spread, spread, of_others=1.0 if architecture.tied else _LINEAR_RANGE)
+    loss = architecture.loss
+    return Units(
+        loss=2 * problem.reference / problem.X.shape[1] if problem.typical_scale else 1.0,
+        outputs=(*outputs, raw_output if loss.link.homogeneous else loss.raw_unit),
+        n_encoder_layers=architecture.depth,
+        n_distinct=architecture.n_distinct,
+    )
