@@ -21,12 +21,9 @@ contractive one has the Jacobian whose singular values fall fastest.
 # The sensitivity of a code along a unit vector u is the norm of J u, J being the Jacobian of the encoder, here in the
 # mean over the rows. Weight decay is off, so that contraction is the only penalty.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder
 from skae.plotting import JacobianSpectrumDisplay
@@ -37,8 +34,9 @@ rng = np.random.default_rng(0)
 cloud = rng.standard_normal((500, 2)) * [1, 0.3] @ np.array(list(directions.values()))
 
 strengths = np.geomspace(0.01, 1, 21)
+tied = {"tied_weights": True, "scale_code": False, "random_state": 0}
 codes = {
-    strength: ContractiveAutoencoder(2, alpha=0, contraction_weight=strength, max_iter=1000, random_state=0).fit(cloud)
+    strength: ContractiveAutoencoder(2, alpha=0, contraction_weight=strength, **tied).fit(cloud)
     for strength in (0, 0.3, *strengths)
 }
 
@@ -60,9 +58,7 @@ for strength in (0, 0.3):
 # keeps nearly all. With tied weights no code can shrink at the encoder and grow back at the decoder, which would lower
 # the singular values for nothing.
 
-# 150 iterations give the spectra their shapes; a minimum to more digits would take many more.
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
-settings = {"tied_weights": True, "loss": "cross_entropy", "max_iter": 150, "random_state": 0}
+settings = {"loss": "cross_entropy", **tied}
 noisy = {"alpha": 0, "n_corruptions": 5}
 digits = load_digits().data.astype(np.float32) / 16
 autoencoders = {

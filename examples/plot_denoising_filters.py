@@ -27,18 +27,12 @@ pixels.
 # settings the step from 25 % to 50 % makes no difference. That neighbours get more alike from no masking to 25 % held
 # in every setting tried.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
 
 from skae import DenoisingAutoencoder
 from skae.plotting import FilterDisplay
-
-# The filters have their shape long before the last digits of the objective are settled.
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
 
 X = load_digits().data.astype(np.float32) / 16
 autoencoders = {

@@ -44,9 +44,9 @@ def divergence(rho, r):
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
-settings = {"loss": "cross_entropy", "tied_weights": True, "tol": 1e-4, "max_iter": 500, "random_state": 0}
+settings = {"loss": "cross_entropy", "tied_weights": True, "scale_code": False, "tol": 1e-4, "random_state": 0}
 free = SparseAutoencoder(100, sparsity_weight=0, **settings).fit(X)
-targets = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+targets = (0.5, 0.2, 0.1, 0.05, 0.02)
 sparse = {rho: SparseAutoencoder(100, sparsity_target=rho, sparsity_weight=1, **settings).fit(X) for rho in targets}
 
 print("| target | mean activations, 5 % to 95 % of the units | units above 0.5 for a digit | R2 |")
@@ -87,7 +87,7 @@ price.legend(loc="lower right")
 
 rows = np.concatenate([np.flatnonzero(y == digit)[:5] for digit in range(10)])
 heat_maps = bottom.subplots(1, 4, sharey=True)
-for axis, rho in zip(heat_maps, (0.5, 0.2, 0.05, 0.01), strict=True):
+for axis, rho in zip(heat_maps, (0.5, 0.2, 0.05, 0.02), strict=True):
     image = axis.imshow(sparse[rho].transform(X[rows]), cmap="gray_r", vmin=0, vmax=1, aspect="auto")
     axis.set(title=f"Codes, rho = {rho}", xlabel="unit")
 heat_maps[0].set_yticks(np.arange(2, 50, 5), range(10))

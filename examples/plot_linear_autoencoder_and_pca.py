@@ -20,14 +20,11 @@ every size of the code, and most clearly at one to three components; the picture
 # ends at the same place, the second autoencoder is told to use L-BFGS, on encoder and decoder together. Its ``tol`` is
 # strict because subspaces converge more slowly than losses do.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.linalg import subspace_angles
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skae import AutoencoderTransformer
@@ -66,11 +63,8 @@ for solver in ("svd", "lbfgs"):
 # where its activation is nearly straight: its weights shrink and the decoder's grow. The bound is approached and not
 # reached, so these fits are stopped at 1000 iterations or where the progress gets lost in rounding.
 
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
 encoders = {
-    activation: AutoencoderTransformer(
-        N_COMPONENTS, activation=activation, alpha=0, tol=1e-8, max_iter=1000, random_state=0
-    ).fit(X)
+    activation: AutoencoderTransformer(N_COMPONENTS, activation=activation, alpha=0, tol=1e-5, random_state=0).fit(X)
     for activation in ("logistic", "tanh", "softplus")
 }
 for activation, encoder in encoders.items():

@@ -21,20 +21,14 @@ variance, but by very little: there the reason to prefer it is that it asks for 
 # probability of a 1. Those of squared error stray below 0 and above 1, those of the Poisson loss above 1, so all are
 # clipped to [0.001, 0.999] before the log-loss is taken, summed over the pixels.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.special import xlogy
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import MinMaxScaler
 
 from skae import AutoencoderTransformer
-
-# The last digits of the objective make no difference to these comparisons.
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
 
 
 def fits(X, loss, sizes, alpha):

@@ -23,13 +23,10 @@ both.
 # any contrast, from the blurred background of the flower, are dropped. The rest is divided by one number, so that a
 # pixel has a standard deviation of 1. The patches are not whitened: neighbouring pixels stay correlated.
 
-import warnings
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.image import extract_patches_2d
 
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
@@ -59,15 +56,13 @@ print(f"{len(patches)} patches")
 # The strengths were chosen by looking at the filters of some others. A weight decay of 0.3 instead of 0.01 makes smooth
 # blends of the coarsest waves out of the noise, with Gaussian noise added or without: oriented, but no edges either.
 
-# The filters have their shape long before the last digits of the objective are settled.
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
 
 settings = {"n_components": 64, "alpha": 1e-2, "random_state": 0}
 models = {
     "PCA": PCA(64, random_state=0),
     "weight decay": AutoencoderTransformer(tied_weights=True, **settings),
     "Gaussian denoising": DenoisingAutoencoder(
-        corruption="gaussian", corruption_level=2, tied_weights=True, max_iter=400, **settings
+        corruption="gaussian", corruption_level=2, tied_weights=True, **settings
     ),
     "KL sparsity": SparseAutoencoder(sparsity_target=0.02, sparsity_weight=50, **settings),
 }

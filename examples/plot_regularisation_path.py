@@ -13,7 +13,6 @@ they were asked to be.
 
 import argparse
 import time
-import warnings
 
 import matplotlib
 
@@ -21,14 +20,12 @@ matplotlib.use("Agg")  # the figure goes to a file, so no display is needed
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skae import SparseAutoencoder
 
-warnings.filterwarnings("ignore", category=ConvergenceWarning)
-STRENGTHS = np.geomspace(0.01, 3, 8)
-SETTINGS = {"n_components": 50, "sparsity_target": 0.05, "tol": 1e-4, "max_iter": 2000, "random_state": 0}
+STRENGTHS = np.geomspace(0.05, 3, 8)
+SETTINGS = {"n_components": 50, "sparsity_target": 0.05, "tol": 1e-4, "scale_code": False, "random_state": 0}
 
 
 def fits(X, warm_start):

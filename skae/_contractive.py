@@ -26,7 +26,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     {n_components}
 
     contraction_weight : float or "scale", default="scale"
-        Strength of the penalty (lambda), at least 0. "scale" is 0.1 in the units of loss, input and code (see Notes);
+        Strength of the penalty (lambda), at least 0. "scale" is 1 in the units of loss, input and code (see Notes);
         `contraction_weight_` has what came of it.
 
     {parameters}
@@ -130,7 +130,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
         self.contraction_weight = contraction_weight
 
     # What contraction_weight="scale" stands for, in the units of input and code.
-    _contraction: float = 0.1
+    _contraction: float = 1.0
 
     _own_penalty_parameters = ("contraction_weight",)
 

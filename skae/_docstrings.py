@@ -164,13 +164,13 @@ _SCALE = r"""
 Strengths "scale" are constants in the units of the data. Let s be the root mean square of X about its column means, G
 what a perfect reconstruction gains over the mean in the loss of a row (both without gross outliers),
 g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer l's outputs: that of its inputs for
-"identity" and "relu", and 0.05 for other activations (1 with tied weights). The unit of the inputs is s. Then
+"identity" and "relu", and 0.15 for other activations (1 with tied weights). The unit of the inputs is s. Then
 
 .. math:: \alpha_l = a\, g \left(\frac{u_{l-1}}{u_l}\right)^2, \qquad
           \beta = \beta_0\, g, \qquad \lambda = \lambda_0\, g \left(\frac{s}{u_{\text{code}}}\right)^2,
 
 with the constants that the parameters name. The unit of the raw output is s, or without a homogeneous link 1 for
-cross-entropy and 0.01 for Poisson. A fit to c X is then c times the fit to X for squared error with an identity or relu
+cross-entropy and 0.03 for Poisson. A fit to c X is then c times the fit to X for squared error with an identity or relu
 link, and for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
 weights and a code that is neither "identity" nor "relu". To search about the value that "scale" gives, fit once and
 multiply: `ContractiveAutoencoder().fit(X).contraction_weight_ * numpy.logspace(-1, 1, 5)`.

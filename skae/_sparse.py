@@ -32,7 +32,7 @@ class SparseAutoencoder(BaseAutoencoder):
         Mean activation to hold the units at (rho).
 
     sparsity_weight : float or "scale", default="scale"
-        Strength of the penalty (beta), at least 0. "scale" is 1.5 in the unit of the loss (see Notes);
+        Strength of the penalty (beta), at least 0. "scale" is 3 in the unit of the loss (see Notes);
         `sparsity_weight_` has what came of it.
 
     {parameters}
@@ -131,7 +131,7 @@ class SparseAutoencoder(BaseAutoencoder):
         self.sparsity_weight = sparsity_weight
 
     # What sparsity_weight="scale" stands for.
-    _sparsity: float = 1.5
+    _sparsity: float = 3.0
 
     _own_penalty_parameters = ("sparsity_weight",)
 

@@ -194,7 +194,7 @@ class Poisson(Loss):
 
     link: Activation = _EXPONENTIAL
     # exp makes a raw output that is a little too large on a new row a huge reconstruction.
-    raw_unit = 0.01
+    raw_unit = 0.03
 
     def loss_gradient(self, target, raw, gradient_out):
         np.exp(raw, out=gradient_out)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 SCALE = "scale"
 
-# Unit of outputs that have none by themselves. About so far from its middle a bounded activation is linear: the
-# smaller the unit, the more weight decay favours codes near there, which generalise better, and whose size the decoder
-# makes up for. A tied matrix cannot do that.
-_LINEAR_RANGE = 0.05
+# Unit of outputs that have none by themselves, about the spread of a logistic unit's. The smaller it is, the more
+# weight decay favours codes in the linear range of their activations, whose size the decoder makes up for: they
+# reconstruct new rows better, and serve a classifier less well if they are larger than the input. A tied matrix has no
+# such choice.
+_BOUNDED = 0.15
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Units:
 def units_of(problem):
     """Return the Units of a Problem; outliers do not count."""
     architecture, spread = problem.architecture, problem.typical_scale or 1.0
-    *outputs, raw_output = architecture.units(spread, spread, of_others=1.0 if architecture.tied else _LINEAR_RANGE)
+    *outputs, raw_output = architecture.units(spread, spread, of_others=1.0 if architecture.tied else _BOUNDED)
     loss = architecture.loss
     return Units(
         loss=2 * problem.reference / problem.X.shape[1] if problem.typical_scale else 1.0,

@@ -85,10 +85,10 @@ def test_a_search_ends_at_the_first_window_with_too_small_a_fall(loss, solver, t
 
 @each
 def test_without_a_tolerance_only_the_cap_ends_it(Autoencoder, digits):
-    estimator = Autoencoder(8, tol=0, max_iter=120, random_state=0)
+    estimator = Autoencoder(8, tol=0, max_iter=60, random_state=0)
     with pytest.warns(ConvergenceWarning, match="it reached max_iter"):
         estimator.fit(digits[:300])
-    assert estimator.n_iter_ == 120
+    assert estimator.n_iter_ == 60
 
 
 @pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder])

@@ -22,11 +22,11 @@ each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
 WINE = StandardScaler().fit_transform(load_wine().data) * np.linspace(0.5, 3, 13)
 CANCER = StandardScaler().fit_transform(load_breast_cancer().data)
 WEIGHTS = np.random.default_rng(0).uniform(0.2, 3, len(WINE))
-LINEAR_RANGE = 0.05
+BOUNDED = 0.15
 
 
 def constant(Autoencoder, name):
-    return {"alpha": 5e-3, "sparsity_weight": 1.5, "contraction_weight": 0.1}[name]
+    return {"alpha": 5e-3, "sparsity_weight": 3, "contraction_weight": 1}[name]
 
 
 def spread(X, weights):
@@ -60,7 +60,7 @@ def spread(X, weights):
 def test_weight_decay_of_squared_error(settings, units, dtype, weights):
     X = WINE.astype(dtype)
     s = spread(WINE, weights)
-    value = {"s": s, "b": LINEAR_RANGE, "1": 1.0}
+    value = {"s": s, "b": BOUNDED, "1": 1.0}
     units = [value[unit] for unit in units.split()]
     estimator = AutoencoderTransformer(4, max_iter=2, random_state=0, **settings).fit(X, sample_weight=weights)
     expected = [5e-3 * s**2 * (below / above) ** 2 for below, above in pairwise(units)]
@@ -73,7 +73,7 @@ def test_weight_decay_of_squared_error(settings, units, dtype, weights):
     ("loss", "raw_unit", "gain"),
     [
         ("cross_entropy", 1.0, lambda x, r: xlogy(x, x / r) + xlogy(1 - x, (1 - x) / (1 - r))),
-        ("poisson", 0.01, lambda x, r: xlogy(x, x / r) - x + r),
+        ("poisson", 0.03, lambda x, r: xlogy(x, x / r) - x + r),
     ],
 )
 def test_strengths_of_other_losses(loss, raw_unit, gain, weights):
@@ -82,23 +82,23 @@ def test_strengths_of_other_losses(loss, raw_unit, gain, weights):
     s = spread(X, weights)
     settings = {"n_components": 3, "loss": loss, "max_iter": 2, "random_state": 0}
     alpha = AutoencoderTransformer(**settings).fit(X, sample_weight=weights).alpha_
-    assert_allclose(alpha, 5e-3 * g * np.array([(s / LINEAR_RANGE) ** 2, (LINEAR_RANGE / raw_unit) ** 2]), rtol=1e-9)
+    assert_allclose(alpha, 5e-3 * g * np.array([(s / BOUNDED) ** 2, (BOUNDED / raw_unit) ** 2]), rtol=1e-9)
     sparse = SparseAutoencoder(**settings).fit(X, sample_weight=weights)
-    assert sparse.sparsity_weight_ == pytest.approx(1.5 * g)
+    assert sparse.sparsity_weight_ == pytest.approx(3 * g)
     contractive = ContractiveAutoencoder(**settings).fit(X, sample_weight=weights)
     assert len(contractive.alpha_) == 1  # tied
-    assert contractive.contraction_weight_ == pytest.approx(0.1 * g * s**2)
+    assert contractive.contraction_weight_ == pytest.approx(g * s**2)
 
 
 @pytest.mark.parametrize(
     ("settings", "unit"),
-    [({}, LINEAR_RANGE), ({"activation": "relu"}, "s"), ({"hidden_layer_sizes": 5, "code_activation": "relu"}, 0.05)],
+    [({}, BOUNDED), ({"activation": "relu"}, "s"), ({"hidden_layer_sizes": 5, "code_activation": "relu"}, BOUNDED)],
 )
 def test_contraction_and_sparsity_of_squared_error(settings, unit):
     s = spread(WINE, None)
     contractive = ContractiveAutoencoder(4, max_iter=2, random_state=0, **settings).fit(WINE)
-    assert contractive.contraction_weight_ == pytest.approx(0.1 * s**2 * (s / (s if unit == "s" else unit)) ** 2)
-    assert SparseAutoencoder(4, max_iter=2).fit(WINE).sparsity_weight_ == pytest.approx(1.5 * s**2)
+    assert contractive.contraction_weight_ == pytest.approx(s**2 * (s / (s if unit == "s" else unit)) ** 2)
+    assert SparseAutoencoder(4, max_iter=2).fit(WINE).sparsity_weight_ == pytest.approx(3 * s**2)
 
 
 @each
@@ -115,7 +115,7 @@ def test_a_number_is_the_formula_of_the_documentation(Autoencoder):
 @each
 def test_constant_data_has_units_of_one(Autoencoder):
     estimator = Autoencoder(2, tied_weights=False, random_state=0).fit(np.full((10, 4), 3.0))
-    assert_allclose(estimator.alpha_, [5e-3 / LINEAR_RANGE**2, 5e-3 * LINEAR_RANGE**2])
+    assert_allclose(estimator.alpha_, [5e-3 / BOUNDED**2, 5e-3 * BOUNDED**2])
 
 
 def test_a_refit_resolves_anew():
