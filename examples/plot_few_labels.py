@@ -6,8 +6,8 @@ Labels are dear, rows are not. A code can be learned from all rows, without labe
 few that have them. Which reducer is best depends on how many there are.
 
 In the figure, the error of a logistic regression on unseen digits, given the pixels, principal components, Nystroem's
-approximation of a kernel, or a sparse, a denoising or a contractive code. The sparse code and Nystroem are the best;
-at 50 and 100 labels the sparse code is ahead, within the bars, and from 200 on Nystroem, which takes a fraction of the
+approximation of a kernel, or a sparse, a denoising or a contractive code. The sparse code and Nystroem are the best; up
+to 300 labels the sparse code is ahead, within the bars, and beyond them Nystroem, which takes a fraction of the
 time. With either, 300 labels do better than 600 without a code. The contractive code is third, the denoising one a
 little better than the pixels. PCA gains nothing over them at any number of labels. The bars are standard errors over
 ten draws of the labelled rows, the same rows for all reducers.
