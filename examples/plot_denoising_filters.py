@@ -32,12 +32,13 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from skae import DenoisingAutoencoder
+from skae.corruption import Masking
 from skae.plotting import FilterDisplay
 
 X = load_digits().data.astype(np.float32) / 16
 autoencoders = {
     share: DenoisingAutoencoder(
-        64, corruption="masking", corruption_level=share, n_corruptions=10, alpha=3e-3, random_state=0
+        64, corruption=Masking(share, fill=0), n_corruptions=10, alpha=3e-3, tol=1e-5, random_state=0
     ).fit(X)
     for share in (0, 0.1, 0.25, 0.4, 0.5, 0.6)
 }
