@@ -5,7 +5,7 @@ Digits in two dimensions
 Two numbers for an image of 64 pixels: PCA, a shallow autoencoder and a deep one, each fitted without labels and shown
 on digits that it has not seen.
 
-In the figure, the shallow code arranges the digits much as PCA does, turned and bent by its units: under a linear
+In the figure, the shallow code arranges the digits as PCA does, but for a turn and a bend: under a linear
 decoder no encoder keeps more of the variance than PCA, and what it cannot reconstruct it has no reason to separate. The
 deep code, with a nonlinear decoder, keeps about twice as much of the variance and pulls most digits apart into regions
 of their own. The titles give the share of unseen digits that their ten nearest neighbours among the training digits, in
@@ -49,7 +49,8 @@ reducers = {
 # ---------------------
 #
 # A point is an unseen digit, coloured by its label; a label stands at the median of its points. PCA and the deep code
-# have axes of any scale. The shallow code lies between 0 and 1, since its units are logistic.
+# have axes of any scale. The units of the shallow code are logistic, between 0 and 1, and `transform` has divided them
+# by their spread, `code_scale_`: near the middle, where they are nearly straight.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), layout="constrained")
 for axis, (name, reducer) in zip(axes, reducers.items(), strict=True):
