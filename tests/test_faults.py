@@ -719,9 +719,16 @@ def definition(estimator, weights, intercepts):
     return J
 
 
-@pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, SparseAutoencoder, ContractiveAutoencoder])
+@pytest.mark.parametrize(
+    ("Autoencoder", "strength"),
+    [
+        (AutoencoderTransformer, {}),
+        (SparseAutoencoder, {"sparsity_weight": 0.1}),
+        (ContractiveAutoencoder, {"contraction_weight": 0.1}),
+    ],
+)
 @each_search
-def test_the_gradient_of_what_converged_is_small(Autoencoder, solver, monkeypatch):
+def test_the_gradient_of_what_converged_is_small(Autoencoder, strength, solver, monkeypatch):
     minimize, seen = LBFGS.minimize, []
 
     def spy(self, objective, theta0, callback=None):
@@ -729,7 +736,7 @@ def test_the_gradient_of_what_converged_is_small(Autoencoder, solver, monkeypatc
         return seen[-1][1]
 
     monkeypatch.setattr(LBFGS, "minimize", spy)
-    estimator = make(Autoencoder, solver=solver, max_iter=3000, tol=1e-10, alpha=1e-3).fit(X)
+    estimator = make(Autoencoder, solver=solver, max_iter=3000, tol=1e-10, alpha=1e-3, **strength).fit(X)
     objective, result = seen[-1]
     assert result.status in (Status.CONVERGED, Status.PRECISION)
 
