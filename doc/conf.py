@@ -49,7 +49,6 @@ numpydoc_use_plots = False
 # Code.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-doctest_global_setup = "import warnings; warnings.simplefilter('ignore')"
 trim_doctest_flags = True
 
 # Links to other projects. Without a network their names stay plain code.
