@@ -9,7 +9,7 @@ narrow.
 In the upper row, a cloud is wide along u1 and narrow along u2. The level lines of a plain autoencoder's units cross
 each other: the code follows both directions. The contractive units have level lines along u2: they do not change when
 the input moves that way. The third panel follows the sensitivities as the penalty gets stronger: u2 is given up long
-before u1. Below, the same on digits: of five codes, four of which keep about the same share of the variance, the
+before u1, and all at once. Below, the same on digits: of five codes, four of which keep 89 to 94 % of the variance, the
 contractive one has the Jacobian whose singular values fall fastest.
 """
 
@@ -20,9 +20,17 @@ contractive one has the Jacobian whose singular values fall fastest.
 # The cloud has a standard deviation of 1 along u1 and of 0.3 along u2. Two logistic units, with tied weights, code it.
 # The sensitivity of a code along a unit vector u is the norm of J u, J being the Jacobian of the encoder, here in the
 # mean over the rows. Weight decay is off, so that contraction is the only penalty.
+#
+# The objective has minima with and without u2. Where the one without is the lower but not yet the only one, random
+# starts still find the other. So at every strength there are two fits, one from a random start, and one that goes on
+# from the fit at the next larger strength (`warm_start`); the one with the lower objective counts. With the default
+# `tol` some searches would end halfway between the two.
+
+from copy import deepcopy
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder
@@ -35,10 +43,12 @@ cloud = rng.standard_normal((500, 2)) * [1, 0.3] @ np.array(list(directions.valu
 
 strengths = np.geomspace(0.01, 1, 21)
 tied = {"tied_weights": True, "scale_code": False, "random_state": 0}
-codes = {
-    strength: ContractiveAutoencoder(2, alpha=0, contraction_weight=strength, **tied).fit(cloud)
-    for strength in (0, 0.3, *strengths)
-}
+from_above = ContractiveAutoencoder(2, alpha=0, tol=1e-5, warm_start=True, **tied)
+codes = {}
+for strength in sorted((0, 0.3, *strengths), reverse=True):
+    from_above.set_params(contraction_weight=strength).fit(cloud)
+    from_random = clone(from_above).fit(cloud)
+    codes[strength] = min(deepcopy(from_above), from_random, key=lambda fitted: fitted.loss_)
 
 
 def sensitivity(autoencoder, direction):
@@ -54,7 +64,7 @@ for strength in (0, 0.3):
 # --------------------
 #
 # All have 100 logistic units, tied weights and the cross-entropy as their loss. The regularised ones have one
-# regulariser each, of a strength at which the code keeps about 90 % of the digits' variance; the plain one has none and
+# regulariser each, of a strength at which the code keeps some 90 % of the digits' variance; the plain one has none and
 # keeps nearly all. With tied weights no code can shrink at the encoder and grow back at the decoder, which would lower
 # the singular values for nothing.
 
