@@ -8,10 +8,10 @@ penalty says how much a unit is to be on, not on which rows; that is left to the
 
 In the figure, the first panel is the penalty of one unit: zero where r is at its target, steep towards r = 0 and, for a
 small target, gentle above. The second shows what it does: without it, the mean activations of 100 units are spread
-between 0.2 and 0.9; with it, they all stand a little above the target of 0.05. In the third, the price: the smaller the
-target, the less of the digits' variance is reconstructed. Below are the codes of the same 50 digits, a row a digit, a
-column a unit, white for 0 and black for 1. With a target of 0.5 every unit has something to say about every digit. The
-smaller the target, the more of the code is blank, and the fewer units stand out in each row.
+between 0.2 and 0.8; with it, they all stand a little above the target of 0.05. In the third, the price: from 0.2 down,
+the smaller the target, the less of the digits' variance is reconstructed. Below are the codes of the same 50 digits, a
+row a digit, a column a unit, white for 0 and black for 1. With a target of 0.5 every unit has something to say about
+every digit. The smaller the target, the more of the code is blank, and the fewer units stand out in each row.
 """
 
 # %%
@@ -40,7 +40,9 @@ def divergence(rho, r):
 #
 # And one without the penalty. The weights are tied: an untied linear decoder could
 # make up for small activations by large weights, and units would be on a little for every digit instead of clearly on
-# for some. With the cross-entropy as the loss, the outputs stay between 0 and 1, as the pixels do.
+# for some. With the cross-entropy as the loss, the outputs stay between 0 and 1, as the pixels do. ``scale_code=False``
+# leaves the activations as they are, and ``sparsity_weight=1`` is a number, the same for every target. A target of 0.01
+# asks too much of it: the means stay above 0.02, and a warning says so.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -60,6 +62,10 @@ for name, autoencoder in {"none": free, **sparse}.items():
 # The table has the means: they follow the target closely down to 0.1. Below, the reconstruction pulls against the
 # penalty and holds them above it; a larger ``sparsity_weight`` brings them nearer. The units on for a digit, in the
 # third column, fall from half of them to two.
+#
+# That a target of 0.2 costs nothing, and even reconstructs more than no penalty, is due to the search: without the
+# penalty it ends in a minimum whose objective is higher (14.38) than that of the code for 0.2 without its penalty
+# (14.37).
 
 figure = plt.figure(figsize=(11, 7.4), layout="constrained")
 top, bottom = figure.subfigures(2, 1)
