@@ -25,7 +25,12 @@ pixels.
 # How much of this shows depends on the setting. The loss, the weight decay and the size are ones at which it shows
 # well: with the cross-entropy at this weight decay the plain filters have no single pixels to begin with, and in some
 # settings the step from 25 % to 50 % makes no difference. That neighbours get more alike from no masking to 25 % held
-# in every setting tried.
+# in every setting tried. With the default weight decay the plain filters look like noise; with 25 % masked, 28 % of the
+# filters rest on one or two pixels, with 50 % masked 2 %. How many of the plain filters are single pixels also depends
+# on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 44 % at the 1e-5 of this example.
+#
+# `Masking(share, fill=0)` masks all pixels with zero. The default does so only where more than half of a pixel's values
+# are zero, and puts the mean elsewhere.
 
 import matplotlib.pyplot as plt
 import numpy as np
