@@ -56,7 +56,6 @@ print(f"{len(patches)} patches")
 # The strengths were chosen by looking at the filters of some others. A weight decay of 0.3 instead of 0.01 makes smooth
 # blends of the coarsest waves out of the noise, with Gaussian noise added or without: oriented, but no edges either.
 
-
 settings = {"n_components": 64, "alpha": 1e-2, "random_state": 0}
 models = {
     "PCA": PCA(64, random_state=0),
