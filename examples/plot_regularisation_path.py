@@ -8,7 +8,11 @@ How sparse should a code be? The answer is a path: fits at a row of strengths, e
 The table has a row a strength, with the seconds, the iterations and the objective of both ways. The figure shows what
 the penalty buys and what it costs: along the path the mean activation comes down to the sparsity target, and with it
 the share of the variance that the code keeps. Beyond some strength neither changes much: the units are as sparse as
-they were asked to be.
+they were asked to be. The dotted line is the default, `sparsity_weight="scale"`, and the strengths are multiples of it.
+
+Warm fits start so near that `tol` matters more than usual: many stop after a few more than ten iterations, the fewest
+over which it can be judged. At 1e-5 their objectives are level with those of the cold fits, or lower; at 1e-4 they would
+be up to half a percent above.
 """
 
 import argparse
@@ -24,33 +28,37 @@ from sklearn.model_selection import train_test_split
 
 from skae import SparseAutoencoder
 
-STRENGTHS = np.geomspace(0.05, 3, 8)
-SETTINGS = {"n_components": 50, "sparsity_target": 0.05, "tol": 1e-4, "scale_code": False, "random_state": 0}
+FACTORS = np.geomspace(0.25, 16, 7)
+SETTINGS = {"n_components": 50, "sparsity_target": 0.05, "tol": 1e-5, "scale_code": False, "random_state": 0}
 
 
-def fits(X, warm_start):
+def default_strength(X):
+    return SparseAutoencoder(**SETTINGS).fit(X).sparsity_weight_
+
+
+def fits(X, strengths, warm_start):
     """Yield, for each strength, the fitted estimator and the seconds that its fit took."""
     autoencoder = SparseAutoencoder(warm_start=warm_start, **SETTINGS)
-    for strength in STRENGTHS:
+    for strength in strengths:
         start = time.perf_counter()
         autoencoder.set_params(sparsity_weight=strength).fit(X)
         yield autoencoder, time.perf_counter() - start
 
 
-def follow(X, X_test, warm_start):
+def follow(X, X_test, strengths, warm_start):
     """Return an array with a row a strength: seconds, iterations, objective, mean activation, test R2."""
     return np.array(
         [
             (seconds, fitted.n_iter_, fitted.loss_, fitted.transform(X_test).mean(), fitted.score(X_test))
-            for fitted, seconds in fits(X, warm_start)
+            for fitted, seconds in fits(X, strengths, warm_start)
         ]
     )
 
 
-def print_table(warm, cold):
+def print_table(strengths, warm, cold):
     print("| sparsity_weight | warm (s) | cold (s) | iterations | iterations, cold | objective | objective, cold |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for strength, a, b in zip(STRENGTHS, warm, cold, strict=True):
+    for strength, a, b in zip(strengths, warm, cold, strict=True):
         cells = (
             f"{strength:.3f}",
             f"{a[0]:.2f}",
@@ -68,13 +76,15 @@ def print_table(warm, cold):
     )
 
 
-def draw(path, file):
+def draw(strengths, default, path, file):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    left.semilogx(STRENGTHS, path[:, 3], "o-")
+    left.semilogx(strengths, path[:, 3], "o-")
     left.axhline(SETTINGS["sparsity_target"], color="grey", linestyle="--", label="sparsity target")
+    for axis in (left, right):
+        axis.axvline(default, color="grey", linestyle=":", label="the default")
     left.set(xlabel="sparsity_weight", ylabel="mean activation of the units", ylim=(0, None))
     left.legend()
-    right.semilogx(STRENGTHS, path[:, 4], "o-", color="tab:orange")
+    right.semilogx(strengths, path[:, 4], "o-", color="tab:orange")
     right.set(xlabel="sparsity_weight", ylabel="R2 of the test rows")
     figure.savefig(file, dpi=150)
 
@@ -84,9 +94,11 @@ def main():
     arguments.add_argument("--output", default="regularisation_path.png", help="where the figure goes")
     arguments = arguments.parse_args()
     X, X_test = train_test_split(load_digits().data / 16, random_state=0)
-    warm, cold = follow(X, X_test, warm_start=True), follow(X, X_test, warm_start=False)
-    print_table(warm, cold)
-    draw(warm, arguments.output)
+    default = default_strength(X)
+    strengths = default * FACTORS
+    warm, cold = (follow(X, X_test, strengths, warm_start) for warm_start in (True, False))
+    print_table(strengths, warm, cold)
+    draw(strengths, default, warm, arguments.output)
     print(f"The figure is in {arguments.output}.")
 
 
