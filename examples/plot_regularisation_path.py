@@ -11,8 +11,8 @@ the share of the variance that the code keeps. Beyond some strength neither chan
 they were asked to be. The dotted line is the default, `sparsity_weight="scale"`, and the strengths are multiples of it.
 
 Warm fits start so near that `tol` matters more than usual: many stop after a few more than ten iterations, the fewest
-over which it can be judged. At 1e-5 their objectives are level with those of the cold fits, or lower; at 1e-4 they would
-be up to half a percent above.
+over which it can be judged. At 1e-5 their objectives are level with those of the cold fits, or lower; at 1e-4 they
+would be up to half a percent above.
 """
 
 import argparse
