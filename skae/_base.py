@@ -128,10 +128,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         tags.input_tags.positive_only = self.loss != "squared_error"
         return tags
 
-    # What a subclass contributes.
+    # alpha="scale" in the unit of each weight matrix.
+    _alpha_scale = 5e-3
 
-    # What alpha="scale" stands for, in the unit of each weight matrix.
-    _weight_decay: float = 5e-3
+    # What a subclass contributes.
 
     _own_penalty_parameters: tuple[str, ...] = ()
 
@@ -237,7 +237,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         return "alpha", *self._own_penalty_parameters
 
     def _every_penalty(self, units, architecture):
-        decay = WeightDecay(units.weight_decays(self.alpha, self._weight_decay))
+        decay = WeightDecay(units.weight_decays(self.alpha, self._alpha_scale))
         penalties = (decay, *self._own_penalties(units), *self.penalties)
         for penalty in penalties:
             penalty.check(architecture)
@@ -245,7 +245,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
     def _scales_code(self, architecture):
         if self.scale_code == "auto":
-            return bool(np.isfinite(architecture.code.bounds).all())
+            return architecture.code.is_bounded
         return self.scale_code
 
     def _split(self, X, weights, seed):

@@ -26,8 +26,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
     {n_components}
 
     contraction_weight : float or "scale", default="scale"
-        Strength of the penalty (lambda), at least 0. "scale" is 1 in the units of loss, input and code (see Notes);
-        `contraction_weight_` has what came of it.
+        Strength of the penalty (lambda), at least 0. "scale" is 1 in the units of loss, input and code (see Notes),
+        resolved in `contraction_weight_`.
 
     {parameters}
 
@@ -42,9 +42,9 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     Notes
     -----
-    An untied decoder can undo the penalty: the encoder's weights shrink, and the decoder's grow by as much. What the
-    penalty does then, it does against the weight decay of the decoder, and with alpha=0 it does nothing. Tied weights
-    cannot evade it, but under squared error lose much of the reconstruction of most tables.
+    An untied decoder can undo the penalty: the encoder's weights shrink, and the decoder's grow by as much. Weight
+    decay of the decoder limits that; with alpha=0 the penalty has no effect. Tied weights rule it out, but under
+    squared error lose much of the reconstruction of most tables.
 
     {scale}
 
@@ -129,8 +129,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
         )
         self.contraction_weight = contraction_weight
 
-    # What contraction_weight="scale" stands for, in the units of input and code.
-    _contraction: float = 1.0
+    # contraction_weight="scale" in the units of loss, input and code.
+    _contraction_weight_scale = 1.0
 
     _own_penalty_parameters = ("contraction_weight",)
 
@@ -138,4 +138,4 @@ class ContractiveAutoencoder(BaseAutoencoder):
         return self.loss != "squared_error" if self.tied_weights == "auto" else self.tied_weights
 
     def _own_penalties(self, units):
-        return (Contraction(units.contraction(self.contraction_weight, self._contraction)),)
+        return (Contraction(units.contraction(self.contraction_weight, self._contraction_weight_scale)),)

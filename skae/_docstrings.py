@@ -35,7 +35,7 @@ tied_weights : {tied_type}, default={tied_weights}
 alpha : float or "scale", default={alpha}
     Weight decay, alpha / 2 times the sum of the squared weights. It stands against the mean loss of a row, so it
     does not depend on the number of rows. "scale" is {weight_decay:g} in the units of X and of the layers, so that a
-    fit does not depend on the unit of X (see Notes); `alpha_` has what came of it.
+    fit does not depend on the unit of X (see Notes), resolved in `alpha_`.
 
 scale_code : bool or "auto", default={scale_code}
     Whether `transform` divides codes by one number, `code_scale_`, and `inverse_transform` multiplies by it, so that
@@ -184,7 +184,7 @@ def _choices(registry):
 def documented(cls):
     """Fill {n_components}, {parameters} and {attributes} into a class docstring, with the class's own defaults."""
     values = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
-    values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES), "weight_decay": cls._weight_decay}
+    values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES), "weight_decay": cls._alpha_scale}
     is_auto = values["tied_weights"] == repr("auto")
     values |= {"tied_type": 'bool or "auto"' if is_auto else "bool", "tied_text": _TIED_AUTO if is_auto else ""}
     strengths = [

@@ -32,8 +32,8 @@ class SparseAutoencoder(BaseAutoencoder):
         Mean activation to hold the units at (rho).
 
     sparsity_weight : float or "scale", default="scale"
-        Strength of the penalty (beta), at least 0. "scale" is 3 in the unit of the loss (see Notes);
-        `sparsity_weight_` has what came of it.
+        Strength of the penalty (beta), at least 0. "scale" is 3 in the unit of the loss (see Notes), resolved in
+        `sparsity_weight_`.
 
     {parameters}
 
@@ -130,10 +130,10 @@ class SparseAutoencoder(BaseAutoencoder):
         self.sparsity_target = sparsity_target
         self.sparsity_weight = sparsity_weight
 
-    # What sparsity_weight="scale" stands for.
-    _sparsity: float = 3.0
+    # sparsity_weight="scale" in the unit of the loss.
+    _sparsity_weight_scale = 3.0
 
     _own_penalty_parameters = ("sparsity_weight",)
 
     def _own_penalties(self, units):
-        return (KLSparsity(units.sparsity(self.sparsity_weight, self._sparsity), self.sparsity_target),)
+        return (KLSparsity(units.sparsity(self.sparsity_weight, self._sparsity_weight_scale), self.sparsity_target),)

@@ -28,6 +28,11 @@ class Activation(ABC):
     bounds = (-np.inf, np.inf)
     homogeneous = False
 
+    @property
+    def is_bounded(self):
+        """Whether outputs lie between two finite bounds."""
+        return bool(np.isfinite(self.bounds).all())
+
     def __repr__(self):
         return f"{type(self).__name__}()"
 

@@ -53,7 +53,7 @@ class Corruption(ABC):
 
 @dataclass(frozen=True)
 class Masking(Corruption):
-    """Replaces a share of the entries, each drawn on its own, by a filling that tells nothing.
+    """Replaces a share of the entries, each drawn on its own, by 0, the column's mean, or a number.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class Masking(Corruption):
         Share of the entries.
 
     fill : {"auto", "mean"} or float, default="auto"
-        The filling. "auto": 0 in a column of which more than half of the entries are 0, as in counts, intensities of
-        ink and one-hot columns, and its mean elsewhere; "mean": every column's mean; or a number. Zeros and means are
-        of the rows trained on, weighted. Sparse X takes "auto" or 0.
+        The replacement. "auto": 0 in a column of which more than half of the entries are 0, as in counts, intensities
+        of ink and one-hot columns, and its mean elsewhere; "mean": every column's mean; or a number. Zeros and means
+        are of the rows trained on, weighted. Sparse X takes "auto" or 0.
 
     References
     ----------
@@ -124,7 +124,7 @@ class Masking(Corruption):
 
 
 def _sparse_filled(block, masked, filling):
-    """Return sparse rows with another filling of what is masked than 0 in a few columns, which are made dense."""
+    """Return a block of sparse rows, masked; the columns whose filling is not 0 are made dense on the way."""
     columns = np.flatnonzero(filling)
     dense = np.where(masked[:, columns], filling[columns], block[:, columns].toarray())
     stored_rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))

@@ -26,7 +26,7 @@ _COSTLY = 0.1
 # A unit is taken for saturated or dead if its activation is flatter than this on nearly all rows.
 _FLAT, _NEARLY_ALL = 1e-3, 0.99
 
-# Standard deviations of X that the default strengths, and a bounded code with tied weights, are made for.
+# Standard deviations of X that strengths about 1, and a code with a unit of its own and tied weights, are made for.
 _USUAL_SCALES = 0.1, 10.0
 
 # After a search that ended on rounding, a fall larger than this in its last iterations says that it was not done.
@@ -47,8 +47,8 @@ class Verdict:
         Whether that is less than a tenth of the share of as many random directions.
 
     pca_share : float or None
-        Share that as many principal components gain, if the code's range ties the result to the scale of X and that is
-        unusual.
+        Share that as many principal components gain, if the code's own unit ties the result to the scale of X and that
+        is unusual.
 
     is_dominated : bool
         Whether outliers keep it far below what the other rows could gain.
@@ -120,10 +120,10 @@ def _attainable(problem, of_random, threads):
 
 
 def _is_unit_bound(problem):
-    """Whether X has an unusual scale that the code cannot follow: a tied matrix has to fill its range and to decode."""
+    """Whether X has an unusual scale that the code cannot follow: a tied matrix encodes and decodes."""
     architecture = problem.architecture
-    is_bounded = all(np.isfinite(architecture.code.bounds))
-    return architecture.tied and is_bounded and architecture.loss.least_squares and _is_unusual(problem.scale)
+    has_own_unit = architecture.tied and not architecture.code.homogeneous
+    return has_own_unit and architecture.loss.least_squares and _is_unusual(problem.scale)
 
 
 def _is_unusual(scale):

@@ -3,7 +3,6 @@
 from abc import ABC
 from dataclasses import dataclass
 from itertools import repeat
-from math import isfinite
 from typing import ClassVar
 
 import numpy as np
@@ -133,7 +132,8 @@ class WeightDecay(Penalty):
 
     @property
     def linear_decays(self):
-        return (self.weight[0], self.weight[-1]) if isinstance(self.weight, tuple) else (self.weight, self.weight)
+        strengths = self.weight if isinstance(self.weight, tuple) else (self.weight,)
+        return strengths[0], strengths[-1]
 
     def on_weights(self, weights, gradients):
         strengths = self.weight if isinstance(self.weight, tuple) else repeat(self.weight)
@@ -180,8 +180,8 @@ class KLSparsity(Penalty):
 
     def check(self, architecture):
         activation = architecture.code
-        if not all(isfinite(bound) for bound in activation.bounds):
-            bounded = [name for name, g in ACTIVATIONS.items() if all(isfinite(bound) for bound in g.bounds)]
+        if not activation.is_bounded:
+            bounded = [name for name, g in ACTIVATIONS.items() if g.is_bounded]
             raise ValueError(
                 f"KL sparsity needs a code between fixed bounds, but the code's activation is {activation!r}. "
                 f"Choose code_activation from {bounded}, or use penalties=(L1Sparsity(...),)."

@@ -6,6 +6,8 @@ times the fit to X, for squared error with a homogeneous link, and the same one 
 
 from dataclasses import dataclass
 
+from skae.network import Architecture
+
 SCALE = "scale"
 
 # Unit of outputs that have none by themselves, about the spread of a logistic unit's. The smaller it is, the more
@@ -28,29 +30,26 @@ class Units:
     outputs : tuple of float
         Of the inputs and of each layer's outputs, the raw one included.
 
-    n_encoder_layers : int
-
-    n_distinct : int
-        Number of weight matrices that are not another one's transpose.
+    architecture : Architecture
     """
 
     loss: float
     outputs: tuple
-    n_encoder_layers: int
-    n_distinct: int
+    architecture: Architecture
 
     def weight_decays(self, strength, constant):
         """Return one weight decay a distinct weight matrix; layer l has constant g (u_(l-1) / u_l)^2."""
+        n_distinct = self.architecture.n_distinct
         if strength != SCALE:
-            return (strength,) * self.n_distinct
-        pairs = zip(self.outputs[: self.n_distinct], self.outputs[1:], strict=False)
+            return (strength,) * n_distinct
+        pairs = zip(self.outputs[:n_distinct], self.outputs[1:], strict=False)
         return tuple(constant * self.loss * (below / above) ** 2 for below, above in pairs)
 
     def contraction(self, strength, constant):
         """Return the weight of a contraction, constant g (u_0 / u_code)^2."""
         if strength != SCALE:
             return strength
-        return constant * self.loss * (self.outputs[0] / self.outputs[self.n_encoder_layers]) ** 2
+        return constant * self.loss * (self.outputs[0] / self.outputs[self.architecture.depth]) ** 2
 
     def sparsity(self, strength, constant):
         """Return the weight of a penalty on codes that have no unit, constant g."""
@@ -65,6 +64,5 @@ def units_of(problem):
     return Units(
         loss=2 * problem.reference / problem.X.shape[1] if problem.typical_scale else 1.0,
         outputs=(*outputs, raw_output if loss.link.homogeneous else loss.raw_unit),
-        n_encoder_layers=architecture.depth,
-        n_distinct=architecture.n_distinct,
+        architecture=architecture,
     )

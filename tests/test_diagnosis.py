@@ -93,11 +93,13 @@ def test_the_unit_is_named_first_where_it_is_unusual(unit, cancer):
     assert text.index("Scale X with StandardScaler") < text.index("lower it to about")
 
 
-def test_a_tied_bounded_code_in_tiny_units(cancer):
-    settings = {"tied_weights": True, "alpha": 0, "random_state": 0}
-    text = the_warning(AutoencoderTransformer(8, **settings), 1e-4 * cancer)
-    assert "With tied weights, a logistic code needs X on a scale near 1, but the standard deviation" in text
-    assert warnings_of(AutoencoderTransformer(8, activation="identity", **settings), 1e-4 * cancer) == []
+@pytest.mark.parametrize("activation", ["logistic", "softplus"])
+def test_a_tied_code_with_a_unit_of_its_own_in_tiny_units(activation, cancer):
+    settings = {"tied_weights": True, "random_state": 0}
+    text = the_warning(AutoencoderTransformer(8, activation=activation, **settings), 1e-4 * cancer)
+    assert f"With tied weights, a {activation} code needs X on a scale near 1, but the standard deviation" in text
+    for homogeneous in ("identity", "relu"):
+        assert warnings_of(AutoencoderTransformer(8, activation=homogeneous, **settings), 1e-4 * cancer) == []
 
 
 def test_saturated_units():

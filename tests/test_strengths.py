@@ -25,8 +25,7 @@ WEIGHTS = np.random.default_rng(0).uniform(0.2, 3, len(WINE))
 BOUNDED = 0.15
 
 
-def constant(Autoencoder, name):
-    return {"alpha": 5e-3, "sparsity_weight": 3, "contraction_weight": 1}[name]
+CONSTANTS = {"alpha": 5e-3, "sparsity_weight": 3, "contraction_weight": 1}
 
 
 def spread(X, weights):
@@ -145,7 +144,9 @@ def test_the_docstring_names_the_constants(Autoencoder):
     text = " ".join(Autoencoder.__doc__.split())
     for name in ("alpha", *Autoencoder._own_penalty_parameters):
         (described,) = re.findall(rf'{name} : float or "scale", default=.scale. .*?"scale" is (\S+) in the unit', text)
-        assert float(described) == constant(Autoencoder, name)
+        assert float(described) == CONSTANTS[name]
+    assert f"and {BOUNDED} for other activations" in text
+    assert "1 for cross-entropy and 0.03 for Poisson" in text
 
 
 def test_dense_and_sparse_have_the_same_strengths():
