@@ -12,7 +12,8 @@ of PCA and of the pixels by more than a point, and level with the random feature
 that serve the classifier best are not those that reconstruct best.
 
 In the figure, principal components come in order of variance, the first ones smooth. The units of an autoencoder have
-no order, and many share the work: one by one they look rough, with a few strong spots each in the regularised codes.
+no order, and many share the work: one by one they look rough. Those of the sparse and the contractive code show pieces
+of strokes.
 """
 
 import argparse

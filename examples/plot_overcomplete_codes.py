@@ -11,10 +11,10 @@ the noise that looks like a change of a digit.
 
 In the figure, the plain autoencoder of 128 units, for 64 pixels, lets nearly all of the noise through, and its code is
 worth about as much to a classifier as the pixels themselves. All the regularised ones let less of it through. The
-sparse and the contractive code serve the classifier better than the pixels, by more than their standard errors; the
-denoising ones are level with the pixels. Masking teaches to fill in what is missing, not to remove what was added: of
-the regularised codes it lets most of the noise pass. The pictures below show digits, the same with noise, and what the
-codes make of that.
+sparse and the contractive code serve the classifier better than the pixels, by more than the deviations over three
+divisions of the digits; the denoising ones are level with the pixels. Masking teaches to fill in what is missing, not
+to remove what was added: of the regularised codes it lets the largest share of the noise pass, 0.39. The pictures below
+show digits, the same with noise, and what the codes make of that.
 """
 
 # %%
