@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import ThreadpoolController, threadpool_info
 
-from skae.solvers import LBFGS
+from skae._solvers.lbfgs import LBFGS
 
 # OpenBLAS's threads spin for some tens of milliseconds after a product, on the cores that the next contender needs.
 _SETTLE_SECONDS = 0.1

@@ -29,8 +29,8 @@ from common import (
 )
 
 from skae import AutoencoderTransformer
+from skae._rows.threads import row_threads
 from skae.penalties import Contraction, KLSparsity
-from skae.threads import row_threads
 
 PENALTIES = {"none": (), "KL": (KLSparsity(1.0, target=0.05),), "contraction": (Contraction(0.1),)}
 SOLVERS = {"joint": "lbfgs", "varpro": "varpro"}

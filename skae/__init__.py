@@ -1,10 +1,10 @@
 """Regularised autoencoders as scikit-learn transformers."""
 
 from skae import corruption, metrics, penalties
-from skae._autoencoder import AutoencoderTransformer
-from skae._contractive import ContractiveAutoencoder
-from skae._denoising import DenoisingAutoencoder
-from skae._sparse import SparseAutoencoder
+from skae._estimators.autoencoder import AutoencoderTransformer
+from skae._estimators.contractive import ContractiveAutoencoder
+from skae._estimators.denoising import DenoisingAutoencoder
+from skae._estimators.sparse import SparseAutoencoder
 from skae._version import __version__
 
 __all__ = [

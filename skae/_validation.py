@@ -1,12 +1,13 @@
 """Validation of rows, weights and widths, wherever the package takes them."""
 
-from numbers import Integral
+from math import inf, isfinite
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
-from skae._sklearn import check_sample_weight, safe_indexing
+from skae._compat import check_sample_weight, safe_indexing
 
 FLOATS = [np.float64, np.float32]
 
@@ -63,3 +64,17 @@ def drop_weightless(weights, *containers):
 def hidden_widths(hidden_layer_sizes):
     """Return the widths of the hidden layers as a sequence; an int is one layer."""
     return (hidden_layer_sizes,) if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
+
+
+def check_number(part, name, low, high=inf, *, closed):
+    """Raise ValueError unless attribute `name` of `part` is a finite number between low and high.
+
+    `closed` holds the ends that are allowed: "left", "right", "both" or "neither".
+    """
+    value = getattr(part, name)
+    left, right = closed in ("left", "both"), closed in ("right", "both")
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if is_number and (low < value < high or (left and value == low) or (right and value == high)):
+        return
+    interval = f"{'[' if left else '('}{low}, {high}{']' if right else ')'}"
+    raise ValueError(f"{type(part).__name__}: {name} must be a float in {interval}, got {value!r}.")

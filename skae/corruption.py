@@ -12,10 +12,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, issparse, vstack
 from sklearn.utils import gen_batches
 
-from skae._checks import check_number
-from skae._validation import canonical
-from skae.moments import block_sum, column_means
-from skae.threads import RowThreads
+from skae._rows.moments import block_sum, column_means
+from skae._rows.threads import RowThreads
+from skae._validation import canonical, check_number
 
 __all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "SaltAndPepper"]
 

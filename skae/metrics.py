@@ -12,11 +12,11 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 
+from skae._compat import in_container_of
+from skae._rows.blocks import dense_rows, some_rows
 from skae._scorer import Scorer
-from skae._sklearn import in_container_of
 from skae._typing import MatrixLike
 from skae._validation import drop_weightless, validated_rows, validated_weights
-from skae.rows import dense_rows, some_rows
 
 __all__ = ["feature_errors", "neg_reconstruction_error", "reconstruction_r2"]
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from skae._checks import check_number
+from skae._network.jacobian import sensitivities
+from skae._validation import check_number
 from skae.activations import ACTIVATIONS
-from skae.jacobian import sensitivities
 
 __all__ = ["PENALTIES", "Contraction", "KLSparsity", "L1Sparsity", "Penalty", "WeightDecay"]
 

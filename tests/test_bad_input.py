@@ -21,10 +21,10 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from threadpoolctl import threadpool_info
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae._sklearn import InvalidParameterError
+from skae._compat import InvalidParameterError
+from skae._training.run import SOLVERS
 from skae.corruption import Blur, Gaussian, Masking
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
-from skae.training import SOLVERS
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 # Without what has a scale of its own: a penalty on the code, and the product of a matrix with itself.
@@ -772,7 +772,7 @@ def test_solver_that_calls_a_non_finite_value_a_success(Autoencoder, where, valu
         options["callback"](OptimizeResult(x=x0, fun=1.0))
         return OptimizeResult(**result, status=0, success=True, nit=3, nfev=3, message="CONVERGENCE")
 
-    monkeypatch.setattr("skae.solvers.minimize", minimize)
+    monkeypatch.setattr("skae._solvers.lbfgs.minimize", minimize)
     estimator = make(Autoencoder, solver=solver)
     before = joblib.hash(vars(estimator))
     with pytest.raises(ValueError, match=r"not finite.*Scale X"):

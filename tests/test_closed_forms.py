@@ -8,12 +8,13 @@ from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae.objective import Objective
-from skae.parameters import CentredVariables, Layout
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem
+from skae._rows.threads import RowThreads
+from skae._training.run import SOLVERS
+from skae._variables.centring import CentredVariables
 from skae.penalties import Contraction, WeightDecay
-from skae.problem import make_problem
-from skae.threads import RowThreads
-from skae.training import SOLVERS
 
 EXACT = {"max_iter": 20000, "max_fun": 40000, "tol": 0, "random_state": 0}
 each_solver = pytest.mark.parametrize("solver", SOLVERS)

@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler, normalize
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._objective.problem import _outliers
 from skae.penalties import KLSparsity, L1Sparsity, WeightDecay
-from skae.problem import _outliers
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)

@@ -14,12 +14,12 @@ from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 
-import skae._base
-import skae._denoising
-import skae.distinct
+import skae._estimators.base
+import skae._estimators.denoising
+import skae._rows.distinct
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._rows.distinct import distinct_rows
 from skae.corruption import CORRUPTIONS
-from skae.distinct import distinct_rows
 
 examples = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 
@@ -83,8 +83,8 @@ def same_values(X):
 
 @pytest.fixture
 def every_x_is_large(monkeypatch):
-    monkeypatch.setattr(skae.distinct, "_SMALL", 0)
-    monkeypatch.setattr(skae.distinct, "_BLOCK_ENTRIES", 16)
+    monkeypatch.setattr(skae._rows.distinct, "_SMALL", 0)
+    monkeypatch.setattr(skae._rows.distinct, "_BLOCK_ENTRIES", 16)
 
 
 # Small X: sorted by value.
@@ -160,8 +160,8 @@ def test_large_x_is_merged_in_the_order_of_first_occurrence(table):
     X, weights = table
     expected = by_hand(X, weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(skae.distinct, "_SMALL", 0)
-        patch.setattr(skae.distinct, "_BLOCK_ENTRIES", 16)
+        patch.setattr(skae._rows.distinct, "_SMALL", 0)
+        patch.setattr(skae._rows.distinct, "_BLOCK_ENTRIES", 16)
         for same in [X, *same_values(X)]:
             distinct = distinct_rows(same, weights)
             if 2 * len(expected) < np.count_nonzero(weights):
@@ -184,7 +184,7 @@ def test_large_x_is_merged_if_under_half_of_its_rows_are_distinct(n_samples, mer
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array, sparse.csr_matrix])
 def test_a_collision_of_hashes_merges_no_different_rows(kind, every_x_is_large, monkeypatch):
-    monkeypatch.setattr(skae.distinct, "_hashes", lambda X: np.zeros(X.shape[0], dtype=np.uint64))
+    monkeypatch.setattr(skae._rows.distinct, "_hashes", lambda X: np.zeros(X.shape[0], dtype=np.uint64))
     dense = np.random.default_rng(0).integers(0, 2, size=(40, 3)).astype(float)
     distinct = distinct_rows(kind(dense), np.ones(40))
     assert_array_equal(dense[distinct.indices][distinct.numbers], dense)
@@ -194,7 +194,7 @@ def test_a_collision_of_hashes_merges_no_different_rows(kind, every_x_is_large, 
 def test_hashes_tell_similar_rows_apart():
     grid = np.array(list(product(range(10), repeat=5))) / 8
     rows = np.concatenate([grid, 2.0**40 * grid[1:], -grid[1:], grid[1:] + 1e-13])
-    assert len(np.unique(skae.distinct._hashes(rows))) == len(np.unique(rows, axis=0)) == len(rows)
+    assert len(np.unique(skae._rows.distinct._hashes(rows))) == len(np.unique(rows, axis=0)) == len(rows)
 
 
 def test_large_x_without_repeated_rows_is_not_copied():
@@ -312,9 +312,9 @@ def test_one_distinct_row_cannot_be_held_out():
 
 
 def test_a_fit_of_large_x_without_repeated_rows_is_on_x_itself(monkeypatch):
-    problems, make_problem = [], skae._base.make_problem
+    problems, make_problem = [], skae._estimators.base.make_problem
     monkeypatch.setattr(
-        skae._base, "make_problem", lambda *parts: problems.append(make_problem(*parts)) or problems[-1]
+        skae._estimators.base, "make_problem", lambda *parts: problems.append(make_problem(*parts)) or problems[-1]
     )
     X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
     make(AutoencoderTransformer, activation="identity").fit(X)
@@ -376,5 +376,5 @@ def test_more_draws_denoise_better(corruption, monkeypatch):
         return np.mean((estimator.reconstruct(corrupted) - np.tile(WINE, (20, 1))) ** 2)
 
     many = fresh_error()
-    monkeypatch.setattr(skae._denoising, "_MIN_CORRUPTED_ROWS", 1)
+    monkeypatch.setattr(skae._estimators.denoising, "_MIN_CORRUPTED_ROWS", 1)
     assert many < 0.9 * fresh_error()

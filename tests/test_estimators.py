@@ -25,10 +25,10 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._objective.joint import Objective
 from skae.activations import ACTIVATIONS
 from skae.corruption import CORRUPTIONS
 from skae.metrics import neg_reconstruction_error, reconstruction_r2
-from skae.objective import Objective
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]

@@ -27,12 +27,14 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info
 
 import skae
-import skae.training
-from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, threads
-from skae.objective import Objective
-from skae.parameters import CentredVariables
+import skae._training.run
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._objective.joint import Objective
+from skae._rows import threads
+from skae._solvers.lbfgs import LBFGS
+from skae._solvers.result import Status
+from skae._variables.centring import CentredVariables
 from skae.penalties import L1Sparsity
-from skae.solvers import LBFGS, Status
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
@@ -98,7 +100,7 @@ def no_fit_in_flight():
 @pytest.fixture(autouse=True)
 def as_many_corrupted_rows_as_rows(monkeypatch):
     """Of more rows, a joint search would begin with searches on parts, where other things go wrong first."""
-    monkeypatch.setattr("skae._denoising._MIN_CORRUPTED_ROWS", 1)
+    monkeypatch.setattr("skae._estimators.denoising._MIN_CORRUPTED_ROWS", 1)
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def pools(monkeypatch):
 @pytest.fixture
 def shared_rows(pools, monkeypatch):
     """However few the rows, threads share them."""
-    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
 
 
 class Once:
@@ -246,7 +248,7 @@ def test_fault_at_an_evaluation(Autoencoder, solver, situation, fault, at_calls_
 @each_fault
 def test_fault_in_the_closed_form(Autoencoder, situation, after, fault, at_calls_of):
     estimator = SITUATIONS[situation](linear(Autoencoder))
-    inject = at_calls_of(skae.training.closed_form, "solve", fault, after)
+    inject = at_calls_of(skae._training.run.closed_form, "solve", fault, after)
     assert fit_with_faults(estimator, X, inject, fault) == 1
 
 
@@ -275,7 +277,7 @@ def test_fault_in_a_search_on_a_part_of_the_rows(Autoencoder, fault, at_calls_of
 @each_fault
 def test_fault_in_the_loss_of_held_out_rows(situation, solver, fault, at_calls_of):
     estimator = SITUATIONS[situation](make(SparseAutoencoder, solver=solver))
-    assert fit_with_faults(estimator, X, at_calls_of(skae.training, "mean_loss", fault), fault) >= 4
+    assert fit_with_faults(estimator, X, at_calls_of(skae._training.run, "mean_loss", fault), fault) >= 4
 
 
 # Faults in the threads that rows are shared out to.
@@ -693,7 +695,7 @@ def test_what_is_not_finite_is_no_success_whatever_scipy_says(
         result[where] = value if where == "fun" else np.where(np.arange(len(x0)) == 1, value, result[where])
         return OptimizeResult(**result, status=0, success=True, nit=n_iterations, nfev=1, message="CONVERGENCE")
 
-    monkeypatch.setattr("skae.solvers.minimize", minimize)
+    monkeypatch.setattr("skae._solvers.lbfgs.minimize", minimize)
     estimator = make(AutoencoderTransformer, solver=solver, early_stopping=early_stopping, validation_fraction=0.3)
     if early_stopping:
         assert np.isfinite(estimator.fit(X).transform(X)).all()

@@ -12,10 +12,10 @@ from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
-import skae._base
-import skae.training
+import skae._estimators.base
+import skae._training.run
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae.early_stopping import HeldOut, Patience, draw_held_out
+from skae._training.early_stopping import HeldOut, Patience, draw_held_out
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
@@ -45,7 +45,7 @@ def held_out(monkeypatch):
         seen.append(HeldOut(*rows))
         return seen[-1]
 
-    monkeypatch.setattr(skae._base, "HeldOut", spied)
+    monkeypatch.setattr(skae._estimators.base, "HeldOut", spied)
     return seen
 
 
@@ -57,7 +57,7 @@ def scripted(monkeypatch, losses):
         asked.append(parameters)
         return next(script)
 
-    monkeypatch.setattr(skae.training, "mean_loss", loss)
+    monkeypatch.setattr(skae._training.run, "mean_loss", loss)
     return asked
 
 
@@ -184,7 +184,9 @@ def test_the_share_held_out_is_rounded_up(n_samples, fraction, expected):
 
 @each
 def test_what_is_held_out_changes_no_other_draw(Autoencoder, monkeypatch):
-    monkeypatch.setattr(skae._base, "draw_held_out", lambda n_samples, *_: np.arange(n_samples) >= n_samples - 10)
+    monkeypatch.setattr(
+        skae._estimators.base, "draw_held_out", lambda n_samples, *_: np.arange(n_samples) >= n_samples - 10
+    )
     watching = stopping_early(Autoencoder, max_iter=1).fit(X)
     others = X[np.lexsort(X.T[::-1])[:-10]]  # held-out rows are drawn among the sorted ones
     assert_array_equal(watching.coefs_[0], make(Autoencoder, max_iter=1).fit(others).coefs_[0])
@@ -214,7 +216,7 @@ def test_a_held_out_outlier_is_an_error_that_names_it():
     rows = np.random.default_rng(0).uniform(size=(40, 3))
     rows[7] = 1e4  # the last one in lexicographic order
     with (
-        mock.patch.object(skae._base, "draw_held_out", return_value=np.arange(40) == 39),
+        mock.patch.object(skae._estimators.base, "draw_held_out", return_value=np.arange(40) == 39),
         pytest.raises(ValueError, match="some are far outside what was trained on"),
     ):
         stopping_early(AutoencoderTransformer, loss="poisson", activation="identity", alpha=0).fit(rows)
@@ -268,13 +270,13 @@ def test_the_closed_form_refuses_what_it_cannot_honour(options, words):
 @pytest.fixture
 def runs(monkeypatch):
     """What every run of a fit returned, in a list."""
-    seen, run = [], skae._base.run
+    seen, run = [], skae._estimators.base.run
 
     def spied(*arguments, **options):
         seen.append(run(*arguments, **options))
         return seen[-1]
 
-    monkeypatch.setattr(skae._base, "run", spied)
+    monkeypatch.setattr(skae._estimators.base, "run", spied)
     return seen
 
 

@@ -6,17 +6,17 @@ from itertools import product
 import numpy as np
 import pytest
 
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem
+from skae._rows.moments import column_means
+from skae._rows.threads import RowThreads
+from skae._variables.centring import centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper, corrupted
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means
-from skae.network import Architecture
-from skae.objective import Objective
-from skae.parameters import Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
-from skae.problem import make_problem
-from skae.threads import RowThreads
-from skae.variables import centred_variables
 
 ONE = RowThreads(1)
 N_SAMPLES, WIDTHS = 7, (6, 4, 5, 3)
@@ -187,7 +187,7 @@ def test_block_size_does_not_matter(depth, dtype):
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_threads_do_not_matter(monkeypatch, depth, n_threads):
-    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     architecture = make_architecture("tanh", depth=depth, tied=True)
     single = make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), block_size=2)
     theta = random_theta(single)

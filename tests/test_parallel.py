@@ -24,7 +24,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 import skae
-from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, threads
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._rows import threads
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
@@ -100,7 +101,7 @@ def in_flight():
 @pytest.fixture
 def shared_rows(two_blas_threads, monkeypatch):
     """However few the rows, two threads share them, where there are libraries of two."""
-    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
 
 
 def all_at_once(functions):
@@ -203,7 +204,7 @@ def test_data_that_joblib_hands_over_as_memory_maps(name):
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
 def test_a_fault_in_one_of_two_restarts_ends_the_fit(fault, monkeypatch):
     """And the other one: nothing of the fit runs on, and BLAS has its threads back."""
-    from skae.objective import Objective
+    from skae._objective.joint import Objective
 
     evaluate, first = Objective.__call__, threading.Lock()
     others = []

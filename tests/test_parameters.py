@@ -5,14 +5,18 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.decomposition import PCA
 
-from skae import moments
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout, Parameters
+from skae._network.propagation import output
+from skae._rows import moments
+from skae._rows.blocks import Dense
+from skae._rows.moments import column_means, scale_about
+from skae._rows.principal_axes import principal_axes
+from skae._rows.threads import RowThreads
+from skae._variables.centring import CentredVariables
+from skae._variables.start import glorot
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
-from skae.moments import column_means, principal_axes, scale_about
-from skae.network import Architecture, output
-from skae.parameters import CentredVariables, Layout, Parameters, glorot
-from skae.rows import Dense
-from skae.threads import RowThreads
 
 WIDTHS = (5, 4, 3)
 every_tying = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
+from skae._network.architecture import Architecture, Layer
+from skae._network.propagation import backward, output, trace
+from skae._rows.blocks import Dense
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
-from skae.network import Architecture, Layer, backward, output, trace
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
-from skae.rows import Dense
 
 WIDTHS = (5, 4, 3, 4, 2)
 ROW_WEIGHTS = np.array([0.1, 0.25, 0.15, 0.3, 0.15, 0.05])

@@ -109,7 +109,7 @@ def test_tied_weights_are_stored_once(Autoencoder):
 @each_way
 def test_a_file_of_another_version_warns(Autoencoder, way, monkeypatch):
     estimator = make(Autoencoder).fit(X)
-    monkeypatch.setattr("skae._methods.__version__", "0.0.9")
+    monkeypatch.setattr("skae._estimators.fitted.__version__", "0.0.9")
     state = estimator.__getstate__()
     monkeypatch.undo()
     monkeypatch.setattr(Autoencoder, "__getstate__", lambda self: state)
@@ -145,7 +145,7 @@ STORED = sorted((Path(__file__).parent / "models").glob("skae-*.pkl"))
 @pytest.mark.parametrize("file", STORED, ids=[file.stem for file in STORED])
 @pytest.mark.parametrize("current", [skae.__version__, "99.0"])
 def test_stored_models_load_and_give_what_they_gave(file, current, monkeypatch):
-    monkeypatch.setattr("skae._methods.__version__", current)
+    monkeypatch.setattr("skae._estimators.fitted.__version__", current)
     version = file.stem.removeprefix("skae-")
     stored = pickle.loads(file.read_bytes())
     for data, outputs in stored["models"]:

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem as problem_of
+from skae._rows.moments import column_means
+from skae._rows.threads import RowThreads
+from skae._solvers.lbfgs import LBFGS
+from skae._solvers.warm_up import approach
+from skae._training.history import History, Phase
+from skae._variables.centring import centred_variables
+from skae._variables.whitening import whitened
 from skae.activations import ACTIVATIONS
-from skae.approach import approach
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means
-from skae.monitoring import History, Phase
-from skae.network import Architecture
-from skae.objective import Objective
-from skae.parameters import Layout
 from skae.penalties import WeightDecay
-from skae.preconditioning import whitened
-from skae.problem import make_problem as problem_of
-from skae.solvers import LBFGS
-from skae.threads import RowThreads
-from skae.variables import centred_variables
 
 ONE = RowThreads(1)
 WIDTHS = (6, 4, 5, 3)
@@ -95,8 +95,8 @@ def test_objective_and_its_gradient_in_whitened_variables(tied):
 
 def test_least_squares_has_the_same_curvature_in_all_directions(monkeypatch):
     """A linear layer's Hessian under squared error is the covariance of its inputs: whitened, the unit matrix."""
-    monkeypatch.setattr("skae.preconditioning._INPUT_DAMPING", 1e-9)
-    monkeypatch.setattr("skae.preconditioning._GRADIENT_DAMPING", 1e9)
+    monkeypatch.setattr("skae._variables.whitening._INPUT_DAMPING", 1e-9)
+    monkeypatch.setattr("skae._variables.whitening._GRADIENT_DAMPING", 1e9)
     problem = replace(make_problem("identity", depth=1), penalties=())
     better, theta = whitened(problem, variables_of(problem), random_theta(variables_of(problem)), problem.mean, ONE)
     objective = Objective(problem, better, offset=problem.mean)
@@ -109,7 +109,7 @@ def test_least_squares_has_the_same_curvature_in_all_directions(monkeypatch):
 
 @pytest.mark.parametrize("width", [3, 6])
 def test_wide_sides_and_dead_units_keep_their_variables(monkeypatch, width):
-    monkeypatch.setattr("skae.preconditioning._MAX_WIDTH", width - 1)
+    monkeypatch.setattr("skae._variables.whitening._MAX_WIDTH", width - 1)
     problem = make_problem("relu", depth=2)
     variables = variables_of(problem)
     theta = random_theta(variables)
@@ -138,7 +138,7 @@ def searched(problem, max_iter, max_fun=1000, watchers=()):
 
 
 def test_searches_go_through_all_rows(monkeypatch):
-    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    monkeypatch.setattr("skae._solvers.warm_up._MIN_ROWS", 5)
     problem = make_problem(n_samples=40)
     seen, theta, history = searched(problem, max_iter=240)
     assert len(seen) == 4
@@ -151,7 +151,7 @@ def test_searches_go_through_all_rows(monkeypatch):
 
 def test_the_parts_are_drawn_at_random(monkeypatch):
     """Rows often come sorted, and a part of one class would say nothing of the others."""
-    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    monkeypatch.setattr("skae._solvers.warm_up._MIN_ROWS", 5)
     problem = make_problem(n_samples=40)
     for rows in searched(problem, max_iter=240)[0]:
         index = np.array([int(np.flatnonzero((row == problem.X).all(axis=1))[0]) for row in rows])
@@ -161,7 +161,7 @@ def test_the_parts_are_drawn_at_random(monkeypatch):
 @pytest.mark.parametrize("max_fun", [4, 10, 40, 100])
 def test_evaluations_of_parts_count_by_their_share(monkeypatch, max_fun):
     """They take a quarter of max_fun at the most, but for the line search that is under way, of 20 evaluations."""
-    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    monkeypatch.setattr("skae._solvers.warm_up._MIN_ROWS", 5)
     problem, calls = make_problem(n_samples=40), []
     evaluate = Objective.__call__
     monkeypatch.setattr(Objective, "__call__", lambda self, theta: calls.append(1) or evaluate(self, theta))
@@ -172,7 +172,7 @@ def test_evaluations_of_parts_count_by_their_share(monkeypatch, max_fun):
 
 
 def test_a_request_to_stop_ends_the_searches(monkeypatch):
-    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    monkeypatch.setattr("skae._solvers.warm_up._MIN_ROWS", 5)
     seen, _, history = searched(make_problem(n_samples=40), 240, watchers=[lambda iterate: iterate.number == 18])
     assert len(seen) == 2
     assert history.n_iterations == 18
@@ -180,7 +180,7 @@ def test_a_request_to_stop_ends_the_searches(monkeypatch):
 
 @pytest.mark.parametrize(("max_iter", "n_searches"), [(1, 0), (59, 0), (60, 1), (239, 3), (1000, 4)])
 def test_searches_take_at_most_a_quarter_of_the_iterations(monkeypatch, max_iter, n_searches):
-    monkeypatch.setattr("skae.approach._MIN_ROWS", 5)
+    monkeypatch.setattr("skae._solvers.warm_up._MIN_ROWS", 5)
     assert len(searched(make_problem(n_samples=40), max_iter)[0]) == n_searches
 
 
@@ -215,11 +215,11 @@ def test_it_ends_lower_than_plain_variables_do(monkeypatch, digits, make):
     """As many iterations over all rows; what the approach costs besides is for the benchmarks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        monkeypatch.setattr("skae.approach._MAX_SHARE", 1.0)
+        monkeypatch.setattr("skae._solvers.warm_up._MAX_SHARE", 1.0)
         better = make(max_iter=90, random_state=0).fit(digits)
         assert better.n_iter_ == 30
-        monkeypatch.setattr("skae.training.approach", lambda *parts, **_: (*parts[3:5], False))
-        monkeypatch.setattr("skae.training.whitened", lambda rows, variables, theta, *_: (variables, theta))
+        monkeypatch.setattr("skae._training.run.approach", lambda *parts, **_: (*parts[3:5], False))
+        monkeypatch.setattr("skae._training.run.whitened", lambda rows, variables, theta, *_: (variables, theta))
         plain = make(max_iter=30, random_state=0).fit(digits).loss_
     assert better.loss_ < plain
 

@@ -11,9 +11,12 @@ from scipy.sparse.linalg import ArpackNoConvergence
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-from skae import AutoencoderTransformer, moments
-from skae.moments import are_few, column_means, count_for_share, principal_axes
-from skae.threads import RowThreads
+from skae import AutoencoderTransformer
+from skae._rows import moments
+from skae._rows import principal_axes as axes_module
+from skae._rows.moments import column_means
+from skae._rows.principal_axes import are_few, count_for_share, principal_axes
+from skae._rows.threads import RowThreads
 
 ONE, TWO = RowThreads(1), RowThreads(2)
 COUNT = 10
@@ -33,8 +36,8 @@ each_kind = pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortrana
 
 @pytest.fixture
 def always_few(monkeypatch):
-    monkeypatch.setattr(moments, "are_few", lambda X, count: 4 * count < min(X.shape))
-    monkeypatch.delattr(moments, "_full")
+    monkeypatch.setattr(axes_module, "are_few", lambda X, count: 4 * count < min(X.shape))
+    monkeypatch.delattr(axes_module, "_full")
 
 
 def with_spectrum(values, shape, weights, mean, rng):
@@ -120,7 +123,7 @@ def test_any_unit(shape, make, unit, rng):
 @each_kind
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
 def test_constant_data(route, shape, make, value, monkeypatch):
-    monkeypatch.setattr(moments, "are_few", lambda X, count: route == "lanczos")
+    monkeypatch.setattr(axes_module, "are_few", lambda X, count: route == "lanczos")
     data, weights = make(np.full(shape, value)), np.ones(shape[0])
     mean = column_means([data], weights, ONE)
     variances, axes, total = principal_axes(data, weights, mean, ONE, COUNT)
@@ -138,7 +141,7 @@ def test_no_convergence(shape, make, name, rng, monkeypatch):
     def fail(*args, **options):
         raise ArpackNoConvergence("no convergence (%d iterations, %d/%d)", np.empty(0), np.empty((0, 0)))
 
-    monkeypatch.setattr(moments, "eigsh", fail)
+    monkeypatch.setattr(axes_module, "eigsh", fail)
     weights = np.ones(shape[0])
     X = with_spectrum(SPECTRA[name], shape, weights, 1, rng)
     data = make(X)
@@ -168,7 +171,7 @@ def test_the_same_axes_every_time(make, rng):
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.skipif(not moments._SEED, reason="SciPy before 1.17 goes on with random numbers of its own")
+@pytest.mark.skipif(not axes_module._SEED, reason="SciPy before 1.17 goes on with random numbers of its own")
 @pytest.mark.usefixtures("always_few")
 @each_kind
 def test_equal_variances_give_the_same_axes_every_time(make):
@@ -238,7 +241,7 @@ def test_as_PCA_on_wide_sparse_rows():
 @each_kind
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.7])
 def test_share_in_doubling_steps(make, share, rng, monkeypatch):
-    monkeypatch.setattr(moments, "_FIRST_COUNT", 1)
+    monkeypatch.setattr(axes_module, "_FIRST_COUNT", 1)
     X = rng.standard_normal((150, 100)) * 0.95 ** np.arange(100)
     data, weights = make(X), np.ones(150)
     expected = PCA(share, svd_solver="full").fit(X).n_components_
@@ -248,8 +251,8 @@ def test_share_in_doubling_steps(make, share, rng, monkeypatch):
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1 - 1e-9])
 def test_share_that_takes_more_than_few(share, rng, monkeypatch):
     """The last step asks for all."""
-    monkeypatch.setattr(moments, "_FIRST_COUNT", 1)
-    monkeypatch.setattr(moments, "are_few", lambda X, count: 4 * count < min(X.shape))
+    monkeypatch.setattr(axes_module, "_FIRST_COUNT", 1)
+    monkeypatch.setattr(axes_module, "are_few", lambda X, count: 4 * count < min(X.shape))
     X = rng.standard_normal((40, 30))
     expected = PCA(share, svd_solver="full").fit(X).n_components_
     assert count_for_share(X, np.ones(40), X.mean(axis=0), ONE, share) == expected

@@ -7,18 +7,18 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem as problem_of
+from skae._objective.projected import ProjectedObjective, ridge, why_not_projectable
+from skae._rows.moments import column_means
+from skae._rows.threads import RowThreads
+from skae._variables.centring import CentredVariables, centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking, corrupted
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means
-from skae.network import Architecture
-from skae.objective import Objective
-from skae.parameters import CentredVariables, Layout
 from skae.penalties import PENALTIES, Contraction, KLSparsity, Penalty, WeightDecay
-from skae.problem import make_problem as problem_of
-from skae.projection import ProjectedObjective, ridge, why_not_projectable
-from skae.threads import RowThreads
-from skae.variables import centred_variables
 
 N_SAMPLES, WIDTHS = 9, (6, 4, 5, 3)
 EVEN, UNEVEN = np.ones(N_SAMPLES), np.linspace(0.5, 2, N_SAMPLES)
@@ -199,7 +199,7 @@ def test_block_size_does_not_matter(depth, dtype):
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_threads_do_not_matter(monkeypatch, depth, n_threads):
-    monkeypatch.setattr("skae.objective._ENTRIES_A_WORKER", 1)
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, Masking(0.3), UNEVEN)
     single = project(problem, block_size=2)
     theta = random_theta(single)

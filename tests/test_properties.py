@@ -17,19 +17,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array, issparse
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem
+from skae._objective.projected import ProjectedObjective, why_not_projectable
+from skae._rows.moments import column_means
+from skae._rows.threads import RowThreads
+from skae._training.run import SOLVERS
+from skae._variables.centring import centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, corrupted
 from skae.losses import LOSSES, make_loss
-from skae.moments import column_means
-from skae.network import Architecture
-from skae.objective import Objective
-from skae.parameters import Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
-from skae.problem import make_problem
-from skae.projection import ProjectedObjective, why_not_projectable
-from skae.threads import RowThreads
-from skae.training import SOLVERS
-from skae.variables import centred_variables
 
 _MORE = os.environ.get("SKAE_EXAMPLES")
 

@@ -10,13 +10,13 @@ import pytest
 from scipy.sparse import csr_array
 
 import skae
+from skae._objective.problem import Problem
+from skae._rows.blocks import Centred, Dense, OffsetSparse
+from skae._solvers.result import SolverResult
+from skae._training.early_stopping import HeldOut
+from skae._training.history import Outcome
 from skae.corruption import Blur, Masking
-from skae.early_stopping import HeldOut
-from skae.monitoring import Outcome
 from skae.penalties import Contraction, KLSparsity, WeightDecay
-from skae.problem import Problem
-from skae.rows import Centred, Dense, OffsetSparse
-from skae.solvers import SolverResult
 
 X, w = np.ones((3, 2)), np.ones(3)
 

@@ -12,11 +12,11 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._objective.joint import Objective
+from skae._training.run import SOLVERS
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES
-from skae.objective import Objective
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay
-from skae.training import SOLVERS
 
 EXACT = {"max_iter": 5000, "max_fun": 20000, "tol": 0, "random_state": 0}
 X = np.random.default_rng(0).uniform(size=(30, 6))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen, rosen_der
 
-from skae.solvers import LBFGS, Status
+from skae._solvers.lbfgs import LBFGS
+from skae._solvers.result import Status
 
 EPS = float(np.finfo(np.float64).eps)
 

@@ -11,9 +11,9 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._rows.blocks import Centred, Dense, OffsetSparse
 from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking, corrupted
 from skae.metrics import feature_errors, neg_reconstruction_error, reconstruction_r2
-from skae.rows import Centred, Dense, OffsetSparse
 
 FORMATS = [
     kind(format_)

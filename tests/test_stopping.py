@@ -8,7 +8,7 @@ from scipy.special import rel_entr, xlogy
 from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae.objective import Objective
+from skae._objective.joint import Objective
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
@@ -204,7 +204,7 @@ def test_max_fun_is_the_cap_on_all_evaluations(max_fun, many, evaluated):
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_a_stop_on_a_part_gives_the_model_of_that_iterate(early_stopping, many, monkeypatch, capsys):
     """Its objective is that over all rows, and the one entry of the curve."""
-    from skae.monitoring import Log
+    from skae._training.log import Log
 
     monkeypatch.setattr(Log, "__call__", lambda self, iterate: iterate.number == 7)
     monkeypatch.setattr(Log, "close", lambda self: None)

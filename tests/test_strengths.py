@@ -12,9 +12,9 @@ from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._network.architecture import Architecture, Layer
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
-from skae.network import Architecture, Layer
 from skae.penalties import Contraction, WeightDecay
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]

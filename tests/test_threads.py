@@ -6,8 +6,9 @@ from threading import Barrier, Thread, get_ident
 import numpy as np
 import pytest
 
-from skae import AutoencoderTransformer, SparseAutoencoder, threads
-from skae.objective import Objective
+from skae import AutoencoderTransformer, SparseAutoencoder
+from skae._objective.joint import Objective
+from skae._rows import threads
 
 
 class Pool:
@@ -135,7 +136,7 @@ def test_an_error_in_a_worker_reaches_the_caller(pool, monkeypatch):
     def fail(*arguments):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("skae.objective.backward", fail)
+    monkeypatch.setattr("skae._objective.joint.backward", fail)
     with pytest.raises(MemoryError, match="no room"):
         AutoencoderTransformer(20).fit(np.random.default_rng(0).uniform(size=(2000, 40)))
     assert pool.n_threads == 3

@@ -5,15 +5,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from skae._network.architecture import Architecture
+from skae._network.parameters import Layout
+from skae._objective.joint import Objective
+from skae._objective.problem import make_problem
+from skae._objective.projected import ProjectedObjective
+from skae._rows.threads import RowThreads
+from skae._variables.centring import CentredVariables
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
-from skae.network import Architecture
-from skae.objective import Objective
-from skae.parameters import CentredVariables, Layout
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
-from skae.problem import make_problem
-from skae.projection import ProjectedObjective
-from skae.threads import RowThreads
 
 torch = pytest.importorskip("torch")
 

@@ -5,8 +5,8 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from skae._rows.blocks import some_rows
 from skae.plotting._support import pyplot, step_with
-from skae.rows import some_rows
 
 # Entries of a block of Jacobians.
 _BLOCK_ENTRIES = 2**20

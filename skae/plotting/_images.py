@@ -7,9 +7,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
+from skae._rows.blocks import some_rows
 from skae._validation import validated_rows
 from skae.plotting._support import pyplot, step_with, transforming_steps
-from skae.rows import some_rows
 
 # In inches: the longest side of a grid of images, the gap between two of them, and what a line of text takes.
 _GRID, _GAP, _TEXT = 8.0, 0.06, 0.17

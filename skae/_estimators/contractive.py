@@ -1,0 +1,141 @@
+"""The contractive autoencoder."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skae._compat import one_of, reals
+from skae._estimators.base import BaseAutoencoder
+from skae._estimators.docstrings import documented
+from skae._objective.units import SCALE
+from skae.penalties import Contraction, Penalty
+
+
+@documented
+class ContractiveAutoencoder(BaseAutoencoder):
+    r"""Autoencoder whose code changes little where the data does not.
+
+    To the objective of `AutoencoderTransformer` it adds
+
+    .. math:: \lambda\, \frac1m \sum_i \left\| \frac{\partial h}{\partial x}(x_i) \right\|_F^2,
+
+    the squared Frobenius norm of the encoder's Jacobian, exactly and for an encoder of any depth and activation.
+
+    Parameters
+    ----------
+    {n_components}
+
+    contraction_weight : float or "scale", default="scale"
+        Strength of the penalty (lambda), at least 0. "scale" is 1 in the units of loss, input and code (see Notes),
+        resolved in `contraction_weight_`.
+
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    AutoencoderTransformer : The same without the penalty.
+    skae.penalties.Contraction : The penalty, for use with any estimator.
+
+    Notes
+    -----
+    An untied decoder can undo the penalty: the encoder's weights shrink, and the decoder's grow by as much. Weight
+    decay of the decoder limits that; with alpha=0 the penalty has no effect. Tied weights rule it out, but under
+    squared error lose much of the reconstruction of most tables.
+
+    {scale}
+
+    References
+    ----------
+    S. Rifai, P. Vincent, X. Muller, X. Glorot and Y. Bengio, "Contractive auto-encoders: explicit invariance during
+    feature extraction", ICML 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skae import ContractiveAutoencoder
+    >>> X = load_digits().data / 16
+    >>> free, contracted = (
+    ...     ContractiveAutoencoder(16, contraction_weight=weight, random_state=0).fit(X)
+    ...     for weight in (0.0, 0.3)
+    ... )
+    >>> bool((contracted.encoder_jacobian(X) ** 2).mean() < (free.encoder_jacobian(X) ** 2).mean())
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "contraction_weight": [reals(0, closed="left"), one_of(SCALE)],
+        "tied_weights": ["boolean", one_of("auto")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | float | None = None,
+        *,
+        contraction_weight: float | str = "scale",
+        hidden_layer_sizes: int | Sequence[int] = (),
+        activation: str = "logistic",
+        code_activation: str | None = None,
+        loss: str = "squared_error",
+        output_activation: str = "auto",
+        tied_weights: bool | str = "auto",
+        alpha: float | str = "scale",
+        scale_code: bool | str = "auto",
+        penalties: Sequence[Penalty] = (),
+        solver: str = "auto",
+        init: str = "glorot",
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        max_iter: int = 1000,
+        tol: float = 1e-3,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        maxcor: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | bool = 0,
+    ) -> None:
+        super().__init__(
+            n_components,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            code_activation=code_activation,
+            loss=loss,
+            output_activation=output_activation,
+            tied_weights=tied_weights,
+            alpha=alpha,
+            scale_code=scale_code,
+            penalties=penalties,
+            solver=solver,
+            init=init,
+            n_init=n_init,
+            n_jobs=n_jobs,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            maxcor=maxcor,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.contraction_weight = contraction_weight
+
+    # contraction_weight="scale" in the units of loss, input and code.
+    _contraction_weight_scale = 1.0
+
+    _own_penalty_parameters = ("contraction_weight",)
+
+    def _ties_weights(self):
+        return self.loss != "squared_error" if self.tied_weights == "auto" else self.tied_weights
+
+    def _own_penalties(self, units):
+        return (Contraction(units.contraction(self.contraction_weight, self._contraction_weight_scale)),)

@@ -1,0 +1,369 @@
+"""What a fitted autoencoder does: encode, decode, score and inspect."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import gen_batches
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skae import metrics
+from skae._compat import feature_names, in_input_container
+from skae._network.propagation import jacobian, output
+from skae._objective.problem import code_scale
+from skae._rows.blocks import Dense, dense_rows, less
+from skae._typing import MatrixLike
+from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
+from skae._version import __version__
+
+# Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
+_BLOCK_ENTRIES = 2**20
+
+
+def fitted_attributes(problem, strength_names, scales_code, outcome):
+    """Return the attributes of an estimator with this Outcome.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    strength_names : list of str
+        The estimator's parameters that its first penalties have their weights from.
+
+    scales_code : bool
+        Whether `transform` is to divide by the spread of the codes.
+
+    outcome : Outcome
+    """
+
+    def cast(array):
+        return np.ascontiguousarray(array, dtype=problem.X.dtype)
+
+    architecture, mean, parameters = problem.architecture, problem.mean, outcome.parameters
+    strengths = [penalty.weight for penalty in problem.penalties[: len(strength_names)]]
+    return {
+        **{
+            f"{name}_": np.array(strength) if isinstance(strength, tuple) else float(strength)
+            for name, strength in zip(strength_names, strengths, strict=True)
+        },
+        "code_scale_": code_scale(problem, parameters) if scales_code else 1.0,
+        "coefs_": _with_tied([cast(W) for W in parameters.weights[: architecture.n_distinct]], architecture),
+        "intercepts_": [cast(b) for b in parameters.about(np.zeros_like(mean)).intercepts],
+        "mean_": cast(mean),
+        "n_components_": architecture.widths[-1],
+        "loss_": outcome.loss,
+        "loss_curve_": outcome.loss_curve,
+        "validation_loss_curve_": outcome.validation_loss_curve or None,
+        "best_validation_loss_": outcome.best_validation_loss,
+        "n_iter_": len(outcome.loss_curve),
+        "n_evaluations_": outcome.n_evaluations,
+        "solver_": outcome.solver,
+        "_architecture": architecture,
+        "_offset": cast(parameters.offset),
+        "_offset_intercept": cast(parameters.intercepts[0]),
+    }
+
+
+def _with_tied(weights, architecture):
+    """Return the distinct weights and, if they are tied, their transposes as the decoder's."""
+    return [*weights, *(W.T for W in reversed(weights))] if architecture.tied else weights
+
+
+def _has_one_layer(estimator):
+    fitted = getattr(estimator, "_architecture", None)
+    if fitted.depth > 1 if fitted else len(hidden_widths(estimator.hidden_layer_sizes)):
+        raise AttributeError("Only the units of a one-layer encoder (hidden_layer_sizes=()) have such inputs.")
+    return True
+
+
+class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """The methods that need nothing but the fitted attributes."""
+
+    _doc_link_module = "skae"
+    _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+
+    def __getstate__(self):
+        state = dict(super().__getstate__(), _skae_version=__version__)
+        if "coefs_" in state:
+            state["coefs_"] = self.coefs_[: self._architecture.n_distinct]
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_skae_version", "of an unknown version")
+        if version != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was saved by skae {version} and is loaded by skae {__version__}, which may "
+                f"break it or change its results. Fit it anew, or load it with skae {version}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if "coefs_" in state:
+            state["coefs_"] = _with_tied(state["coefs_"], state["_architecture"])
+        super().__setstate__(state)
+
+    @property
+    def components_(self):
+        check_is_fitted(self)
+        if self._architecture.depth > 1:
+            raise AttributeError("components_ exists only for an encoder of one layer; see coefs_.")
+        return self.coefs_[0].T
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def transform(self, X: MatrixLike) -> np.ndarray:
+        """Encode X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode. They are never corrupted.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_components_)
+            The codes, divided by `code_scale_`; a frame if `set_output` asks for one.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        return self._blockwise(self._encode, self._validated(X, reset=False), self.n_components_)
+
+    def inverse_transform(self, X: MatrixLike) -> np.ndarray:
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components_)
+            Codes.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features)
+            The reconstructions, through the link of the loss; a frame with the names of the input's features if
+            `set_output` asks for one.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width of the code.
+        """
+        check_is_fitted(self)
+        refuse_masked(X)
+        codes = check_array(X, dtype=FLOATS, input_name="X", estimator=self)
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
+                "features as input: inverse_transform takes codes."
+            )
+        names, own = feature_names(X), self.get_feature_names_out()
+        if names is not None and sorted(names) == sorted(own) and list(names) != list(own):
+            raise ValueError(
+                f"The columns of X are those of the codes in another order: inverse_transform takes {list(own)}."
+            )
+        return in_input_container(self, self._blockwise(self._decode, codes, self.n_features_in_), X)
+
+    def reconstruct(self, X: MatrixLike) -> np.ndarray:
+        """Encode and decode X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features)
+            What `inverse_transform(transform(X))` gives.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        rows = self._validated(X, reset=False)
+        return in_input_container(
+            self,
+            self._blockwise(lambda block, out: self._decode(self._encode(block), out), rows, self.n_features_in_),
+            X,
+        )
+
+    def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the share of the variance of X that its reconstruction explains.
+
+        The variance-weighted R2 about the mean of the scored rows, as `sklearn.metrics.r2_score`. `PCA.score` is a
+        log-likelihood: to compare the two in a grid, give it `scoring=skae.metrics.reconstruction_r2`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        y : None
+            Ignored.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; None: equal.
+
+        Returns
+        -------
+        float
+            1.0 is perfect, 0.0 as good as the mean of the scored rows.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        X = self._validated_target(X)
+        weights, X = drop_weightless(validated_weights(sample_weight, X), X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), weights)
+
+    def score_samples(self, X: MatrixLike) -> np.ndarray:
+        """Return minus each row's reconstruction loss: the lower, the more anomalous.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The rows of `feature_errors`, summed, with a minus sign.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        X = self._validated_target(X)
+        return self._blockwise(lambda block, out: np.negative(self._errors(block).sum(axis=1), out=out), X)
+
+    def feature_errors(self, X: MatrixLike) -> np.ndarray:
+        """Return the reconstruction loss entry by entry.
+
+        `skae.metrics.feature_errors` returns squared errors instead, in the units of X, of a Pipeline too.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        ndarray or DataFrame of shape (n_samples, n_features)
+            Which features of a row are badly reconstructed; a frame with the names of the input's features if
+            `set_output` asks for one.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
+            the loss.
+        """
+        rows = self._validated_target(X)
+        errors = self._blockwise(lambda block, out: np.copyto(out, self._errors(block)), rows, self.n_features_in_)
+        return in_input_container(self, errors, X)
+
+    def encoder_jacobian(self, X: MatrixLike) -> np.ndarray:
+        """Return the derivative of the code, as `transform` returns it, in the input.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Where to take it.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components_, n_features)
+            One Jacobian a row.
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite 2D array of the width that the estimator was fitted with.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        encoder, _ = self._halves()
+        return self._blockwise(
+            lambda block, out: np.divide(jacobian(encoder, less(block, self._offset)), self.code_scale_, out=out),
+            X,
+            self.n_components_,
+            self.n_features_in_,
+        )
+
+    @available_if(_has_one_layer)
+    def maximally_activating_inputs(self) -> np.ndarray:
+        """Return, for each unit of the code, the input of unit norm that activates it most.
+
+        Only of an encoder of one layer, where it is W_j / ||W_j||.
+
+        Returns
+        -------
+        ndarray of shape (n_components_, n_features)
+            Rows of unit norm; zeros for a unit that has no weights.
+        """
+        check_is_fitted(self)
+        W = self.components_
+        # Tiny weights have squares without digits.
+        sizes = np.abs(W).max(axis=1, keepdims=True)
+        W = W / np.where(sizes > 0, sizes, 1)
+        norms = np.linalg.norm(W, axis=1, keepdims=True)
+        return W / np.where(norms > 0, norms, 1)
+
+    def _validated(self, X, reset):
+        return validated_input(self, X, reset)
+
+    # The same, without validation.
+
+    def _halves(self):
+        intercepts = [self._offset_intercept, *self.intercepts_[1:]]
+        layers = self._architecture.layers(self.coefs_, intercepts)
+        return layers[: self._architecture.depth], layers[self._architecture.depth :]
+
+    def _encode(self, X, out=None):
+        codes = output(self._halves()[0], less(X, self._offset), out)
+        if self.code_scale_ != 1:
+            codes /= self.code_scale_
+        return codes
+
+    def _decode_raw(self, codes, out=None):
+        if self.code_scale_ != 1:
+            codes = codes * self.code_scale_
+        return output(self._halves()[1], Dense(codes), out)
+
+    def _decode(self, codes, out=None):
+        return self._architecture.loss.link.forward(self._decode_raw(codes, out))
+
+    def _errors(self, X):
+        return self._architecture.loss.entries(dense_rows(X), self._decode_raw(self._encode(X)))
+
+    def _validated_target(self, X):
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        self._architecture.loss.check_targets(X)
+        return X
+
+    def _blockwise(self, write, X, *shape):
+        """Let `write`, a function of rows and of where its results go, fill an array of the given shape a row."""
+        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X, self.mean_))
+        widest = max(*self._architecture.widths, int(np.prod(shape)))
+        # An overflow is an infinite reconstruction or error, not news.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
+                write(X[rows], result[rows])
+        return result

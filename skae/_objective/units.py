@@ -1,0 +1,68 @@
+"""Strengths of the penalties in the units of the data, as `gamma="scale"` of a kernel is.
+
+A strength "scale" is a constant of the estimator, without a unit, times what makes its term one: then a fit to c X is c
+times the fit to X, for squared error with a homogeneous link, and the same one for the Poisson loss.
+"""
+
+from dataclasses import dataclass
+
+from skae._network.architecture import Architecture
+
+SCALE = "scale"
+
+# Unit of outputs that have none by themselves, about the spread of a logistic unit's. The smaller it is, the more
+# weight decay favours codes in the linear range of their activations, whose size the decoder makes up for: they
+# reconstruct new rows better, and serve a classifier less well if they are larger than the input. A tied matrix has no
+# such choice.
+_BOUNDED = 0.15
+
+
+@dataclass(frozen=True)
+class Units:
+    """What strengths are counted in.
+
+    Attributes
+    ----------
+    loss : float
+        g, twice what a perfect reconstruction gains over the mean, a feature: for squared error the mean variance of a
+        column.
+
+    outputs : tuple of float
+        Of the inputs and of each layer's outputs, the raw one included.
+
+    architecture : Architecture
+    """
+
+    loss: float
+    outputs: tuple
+    architecture: Architecture
+
+    def weight_decays(self, strength, constant):
+        """Return one weight decay a distinct weight matrix; layer l has constant g (u_(l-1) / u_l)^2."""
+        n_distinct = self.architecture.n_distinct
+        if strength != SCALE:
+            return (strength,) * n_distinct
+        pairs = zip(self.outputs[:n_distinct], self.outputs[1:], strict=False)
+        return tuple(constant * self.loss * (below / above) ** 2 for below, above in pairs)
+
+    def contraction(self, strength, constant):
+        """Return the weight of a contraction, constant g (u_0 / u_code)^2."""
+        if strength != SCALE:
+            return strength
+        return constant * self.loss * (self.outputs[0] / self.outputs[self.architecture.depth]) ** 2
+
+    def sparsity(self, strength, constant):
+        """Return the weight of a penalty on codes that have no unit, constant g."""
+        return strength if strength != SCALE else constant * self.loss
+
+
+def units_of(problem):
+    """Return the Units of a Problem; outliers do not count."""
+    architecture, spread = problem.architecture, problem.typical_scale or 1.0
+    *outputs, raw_output = architecture.units(spread, spread, of_others=1.0 if architecture.tied else _BOUNDED)
+    loss = architecture.loss
+    return Units(
+        loss=2 * problem.reference / problem.X.shape[1] if problem.typical_scale else 1.0,
+        outputs=(*outputs, raw_output if loss.link.homogeneous else loss.raw_unit),
+        architecture=architecture,
+    )

@@ -1,0 +1,161 @@
+"""The distinct rows of X, and the sums of their weights.
+
+A row of weight zero counts for nothing, and equal rows count as one row with the sum of their weights. -0.0 equals 0.0,
+and a zero that sparse X stores equals one that it does not.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+from sklearn.utils import gen_batches
+
+from skae._rows.blocks import dense_rows
+
+# X of up to so many entries may be copied: 32 MB in float64.
+_SMALL = 2**22
+
+# Entries worked on at a time, as many as suit the cache.
+_BLOCK_ENTRIES = 2**15
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctRows:
+    """Rows of positive weight, of which no two are equal if they were merged.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n_distinct,) or None
+        Where X has each of them first; None: they are the rows of X, as they are.
+
+    weights : ndarray of shape (n_distinct,)
+        The sums of the weights of equal rows.
+
+    numbers : ndarray of shape (n_samples,)
+        Which of them each row of X equals; -1 for a row of weight zero.
+    """
+
+    indices: np.ndarray | None
+    weights: np.ndarray
+    numbers: np.ndarray
+
+    def take(self, X, chosen):
+        """Return some of them and their weights, by a mask: X itself if that is the same."""
+        if self.indices is not None:
+            return X[self.indices[chosen]], self.weights[chosen]
+        return (X, self.weights) if chosen.all() else (X[chosen], self.weights[chosen])
+
+    def first(self, chosen):
+        """Return the index of the first row of X that equals each of some of them, by a mask."""
+        return np.flatnonzero(chosen) if self.indices is None else self.indices[chosen]
+
+    def equal_to(self, chosen):
+        """Return the indices of all rows of X that equal one of some of them, by a mask, in the order of X."""
+        return np.flatnonzero((self.numbers >= 0) & chosen[self.numbers])
+
+
+def distinct_rows(X, weights):
+    """Return the DistinctRows of X.
+
+    Up to 2^22 entries of X, equal rows are always merged, and come in the lexicographic order of their values, which
+    depends neither on the order of the rows of X nor on its dtype, format or unit. Larger X is merged only if that
+    leaves less than half of its rows, in the order in which X has them first.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR} of shape (n_samples, n_features)
+        Finite; CSR in canonical format.
+
+    weights : ndarray of shape (n_samples,)
+        At least zero, not all of them zero.
+
+    Returns
+    -------
+    DistinctRows
+    """
+    kept = np.flatnonzero(weights)
+    is_small = prod(X.shape) <= _SMALL
+    firsts, numbers = _sorted_by_value(X, kept) if is_small else _merged_by_hash(X, kept)
+    if not is_small and len(firsts) == len(weights):
+        return DistinctRows(None, weights, numbers)
+    numbers_of_all = np.full(len(weights), -1)
+    numbers_of_all[kept] = numbers
+    return DistinctRows(kept[firsts], _sums(weights[kept], numbers), numbers_of_all)
+
+
+def _sums(weights, numbers):
+    """Return the sum of the weights of every number, which does not depend on the order they come in."""
+    order = np.argsort(weights)
+    return np.bincount(numbers[order], weights[order])
+
+
+def _sorted_by_value(X, kept):
+    """Return where each distinct row among the kept ones comes first, in lexicographic order, and all rows' numbers.
+
+    The rows are sorted by a few columns at a time. Only rows that tie so far go on to the next columns.
+    """
+    columns = X.tocsc() if issparse(X) else X
+    order = np.arange(len(kept))
+    is_new = order == 0  # where, in this order, a row differs from the one before
+    start, width = 0, 1
+    while start < X.shape[1]:
+        tied = np.flatnonzero(~(is_new & np.append(is_new[1:], True)))
+        if not len(tied):
+            break
+        block = dense_rows(columns[:, start : start + width])[kept[order[tied]]]
+        again = np.lexsort([*block.T[::-1], np.cumsum(is_new)[tied]])
+        order[tied], block = order[tied][again], block[again]
+        is_new[tied[1:]] |= (block[1:] != block[:-1]).any(axis=1)
+        start, width = start + width, max(1, min(2 * width, _SMALL // 4 // X.shape[0]))
+    numbers = np.empty_like(order)
+    numbers[order] = np.cumsum(is_new) - 1
+    return order[is_new], numbers
+
+
+def _merged_by_hash(X, kept):
+    """Return where each distinct row among the kept ones comes first, in their order, and all rows' numbers."""
+    as_given = np.arange(len(kept))
+    hashes = _hashes(X)[kept]
+    ordered = np.sort(hashes)
+    if 2 * (1 + np.count_nonzero(ordered[1:] != ordered[:-1])) >= len(kept):
+        return as_given, as_given
+    _, firsts, numbers = np.unique(hashes, return_index=True, return_inverse=True)
+    equal_to = firsts[numbers]
+    merged = np.flatnonzero(equal_to != as_given)
+    for block in gen_batches(len(merged), _rows_a_block(X)):
+        rows = merged[block]
+        different = np.asarray((X[kept[rows]] != X[kept[equal_to[rows]]]).sum(axis=1)).ravel() > 0
+        # Equal hashes of different rows are next to impossible. Such a row stays on its own.
+        equal_to[rows[different]] = rows[different]
+    return np.unique(equal_to, return_inverse=True)
+
+
+def _rows_a_block(X):
+    return max(1, _BLOCK_ENTRIES * X.shape[0] // max(1, X.size))
+
+
+def _hashes(X):
+    """Return a hash of every row, (n_samples,) of uint64: the sum over columns of mixed bits times a random number.
+
+    Zeros add nothing, so that sparse and dense rows have the same hash.
+    """
+    factors = np.random.default_rng(0).integers(2**63, size=X.shape[1], dtype=np.uint64) * 2 + 1
+    hashes = np.empty(X.shape[0], dtype=np.uint64)
+    for rows in gen_batches(X.shape[0], _rows_a_block(X)):
+        block = X[rows]
+        if issparse(block):
+            bits = csr_array((_mixed_bits(block.data), block.indices, block.indptr), shape=block.shape)
+        else:
+            bits = _mixed_bits(block)
+        hashes[rows] = bits @ factors
+    return hashes
+
+
+def _mixed_bits(entries):
+    """Return the bits of the entries, shuffled one to one: most floats end in zeros, which a product would keep."""
+    bits = (entries.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 + 0.0 is 0.0
+    bits ^= bits >> 32
+    bits *= 0x9E3779B97F4A7C15
+    bits ^= bits >> 29
+    return bits

@@ -1,0 +1,74 @@
+"""The linear autoencoder's optimum in closed form, from the principal axes.
+
+In the frame of the principal axes the objective splits into one term an axis: with the encoder's weight w and the
+decoder's v along an axis of variance s, it is s / 2 (1 - w v)^2 + a / 2 w^2 + d / 2 v^2, where a and d are the weight
+decays. Its minimum has a w^2 = d v^2 and w v = 1 - sqrt(a d) / s, or w = v = 0 if that is negative. With tied weights,
+w = v and one decay a, w^2 = 1 - a / (2 s).
+
+References
+----------
+P. Baldi and K. Hornik, "Neural networks and principal component analysis: learning from examples without local minima",
+Neural Networks 2, 1989.
+"""
+
+import numpy as np
+
+from skae._network.parameters import Parameters
+from skae._rows.principal_axes import principal_axes
+from skae._solvers.result import SolverResult, Status
+from skae.activations import ACTIVATIONS
+
+
+def why_no_closed_form(problem):
+    """Return why the optimum has no closed form, or None if it has one."""
+    architecture = problem.architecture
+    if architecture.depth > 1 or architecture.code != ACTIVATIONS["identity"] or not architecture.loss.least_squares:
+        return "it is for the linear autoencoder: identity activations, no hidden layers, squared error"
+    if problem.is_corrupted:
+        return "the inputs are corrupted"
+    if any(penalty.linear_decays is None for penalty in problem.penalties):
+        return "of the penalties it takes WeightDecay and Contraction alone"
+    encoder, decoder = _decays(problem)
+    if not architecture.tied and (encoder > 0) != (decoder > 0):
+        return "there is no optimum: an untied decoder undoes the contraction, unless alpha is above 0"
+    return None
+
+
+def _decays(problem):
+    """The weight decays of the encoder and of the decoder."""
+    return np.sum([(0.0, 0.0), *(penalty.linear_decays for penalty in problem.penalties)], axis=0)
+
+
+def solve(problem, threads):
+    """Return the optimal Parameters, the objective's terms there, and a SolverResult."""
+    tied, (n_features, size) = problem.architecture.tied, problem.architecture.widths
+    variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
+    count = len(variances)
+    encoder, decoder = _decays(problem)
+    strength = encoder / 2 if tied else np.sqrt(encoder) * np.sqrt(decoder)  # whose product may overflow
+    with np.errstate(divide="ignore"):
+        products = np.ones(count) if strength == 0 else np.maximum(1 - strength / variances, 0)
+    balance = 1.0 if tied or encoder == 0 else (decoder / encoder) ** 0.25
+    W, V = np.zeros((n_features, size)), np.zeros((size, n_features))
+    W[:, :count] = axes.T * (np.sqrt(products) * balance)
+    V[:count] = axes * (np.sqrt(products) / balance)[:, None]
+    left = max(total - variances.sum(), 0) if count < min(problem.X.shape) else 0
+    decays = [penalty.linear_decays for penalty in problem.penalties]
+    squares = np.vdot(W, W), 0 if tied else np.vdot(V, V)
+    terms = 0.5 * np.array([variances @ (1 - products) ** 2 + left, *np.dot(decays, squares)])
+
+    parameters = Parameters([W, V], [np.zeros(size), problem.mean], problem.mean)
+    return (
+        parameters,
+        terms,
+        SolverResult(
+            x=np.concatenate([W.ravel(), V.ravel()]),
+            fun=float(terms.sum()),
+            gradient_norm=0.0,
+            fall=0.0,
+            n_iter=1,
+            n_evaluations=1,
+            status=Status.CONVERGED,
+            message="closed form",
+        ),
+    )

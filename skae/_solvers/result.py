@@ -1,0 +1,54 @@
+"""The record that every solver returns."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+
+class Status(Enum):
+    """Why a solver stopped."""
+
+    CONVERGED = "the objective fell by less than tol in the last n_iter_no_change iterations"
+    PRECISION = "the objective no longer falls by more than its rounding"
+    MAX_ITER = "it reached max_iter"
+    MAX_FUN = "it reached max_fun"
+    LINE_SEARCH = "its line search found no lower point"
+    CALLBACK = "a callback asked it to"
+
+
+@dataclass(frozen=True, eq=False)
+class SolverResult:
+    """Result of one run of a solver.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n_parameters,)
+
+    fun : float
+        The value there of the function that was minimised.
+
+    gradient_norm : float
+        Largest entry, in size, of the gradient at x of the objective divided by its reference.
+
+    fall : float
+        Fall of the objective in the last n_iter_no_change iterations, or in all of them if there were fewer, divided
+        by its reference.
+
+    n_iter, n_evaluations : int
+        At least 1.
+
+    status : Status
+
+    message : str
+        The underlying routine's own words.
+    """
+
+    x: np.ndarray
+    fun: float
+    gradient_norm: float
+    fall: float
+    n_iter: int
+    n_evaluations: int
+    status: Status
+    message: str
