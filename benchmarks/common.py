@@ -154,7 +154,7 @@ def inside_fit(estimator, X, measure):
 
     def search(minimize, objective, theta0):
         result = minimize(objective, theta0)
-        results.append(measure(objective, result.x))
+        results.append(measure(objective, result.theta))
         return result
 
     with _search_as(search):

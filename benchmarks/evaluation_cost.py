@@ -69,7 +69,7 @@ class Products:
         np.matmul(X.T, D, out=self.dW)
 
 
-# The second sweep needs the V that comes of the first one.
+# The second sweep needs the V of the first one.
 SWEEPS = {"joint": [Products.joint], "varpro": [Products.varpro_first, Products.varpro_second]}
 
 
@@ -80,14 +80,14 @@ def measure_evaluation(X, units, search, repeats):
 
     def measure(objective, theta):
         with row_threads() as threads:
-            dealt = [[rows for _, rows in blocks] for _, blocks in objective._deals]
-            size = max(rows.stop - rows.start for blocks in dealt for rows in blocks)
-            deals = [(Products(X, H, size, rng), blocks) for blocks in dealt]
+            blocks_of_workers = [[rows for _, rows in worker.blocks] for worker in objective._workers]
+            size = max(rows.stop - rows.start for blocks in blocks_of_workers for rows in blocks)
+            workers = [(Products(X, H, size, rng), blocks) for blocks in blocks_of_workers]
             everything = Products(X, H, len(X), rng)
 
             def in_blocks():
                 for sweep in sweeps:
-                    list(threads.map(lambda deal, sweep=sweep: [sweep(deal[0], rows) for rows in deal[1]], deals))
+                    list(threads.map(lambda work, sweep=sweep: [sweep(work[0], rows) for rows in work[1]], workers))
 
             def whole():
                 for sweep in sweeps:

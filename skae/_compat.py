@@ -1,12 +1,13 @@
-"""The private names of scikit-learn that skae rests on, in one place, and what not all of its releases have.
+"""The private names of scikit-learn that skae uses, in one place, and substitutes where a release lacks a name.
 
-Parameter validation and `_fit_context` are what scikit-learn's own estimators declare their parameters with, and
-its common tests know them; `set_output` wraps what `transform` returns alone. There is no public counterpart in the
+scikit-learn's own estimators declare their parameters with parameter validation and `_fit_context`, and its common
+tests know them; `set_output` wraps what `transform` returns alone. There is no public counterpart in the
 supported releases.
 """
 
 from numbers import Integral, Real
 
+from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
@@ -35,6 +36,7 @@ __all__ = [
     "one_of",
     "reals",
     "safe_indexing",
+    "some_rows",
 ]
 
 
@@ -77,6 +79,13 @@ def in_input_container(estimator, values, X):
     if adapter is None:
         return values
     return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
+
+
+def some_rows(X, rows):
+    """Return a slice of the rows of X in the container that X is; CSR if it is sparse."""
+    if issparse(X):
+        return X.tocsr()[rows]
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def in_container_of(X, values):

@@ -1,4 +1,4 @@
-"""Types of what the public functions take."""
+"""Types of the arguments of public functions."""
 
 from numpy.typing import ArrayLike
 from scipy.sparse import sparray, spmatrix

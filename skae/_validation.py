@@ -30,7 +30,7 @@ def _as_rows(X):
 
 
 def refuse_masked(X):
-    """Raise ValueError for masked entries: scikit-learn would drop the mask and go on with what is under it."""
+    """Raise ValueError for masked entries: scikit-learn would drop the mask and use the entries under it."""
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("Input X is a masked array with masked entries: fill or drop them first.")
 

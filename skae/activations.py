@@ -1,20 +1,28 @@
-"""Activation functions, with their derivatives written in terms of the output."""
+"""Activation functions, with their derivatives as functions of the output.
+
+The parameters `activation` and `code_activation` of the estimators take the names in `ACTIVATIONS`, or an object of one
+of these classes, or of a class derived from `Activation`.
+"""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import logit
 
-# Outputs this close to the end of an activation's range are moved inside it before they are inverted. Towards an
-# unbounded side there is no scale to measure "close" by, so there it is the smallest number that float32 holds.
+__all__ = ["ACTIVATIONS", "Activation", "Exponential", "Identity", "Logistic", "Relu", "Softplus", "Tanh"]
+
+# Outputs this close to the end of an activation's range are moved inside it before they are inverted. An unbounded
+# side has no scale that "close" could refer to, so the margin there is the smallest normal number of float32.
 _MARGIN = 1e-6
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 class Activation(ABC):
-    """An elementwise function A = g(Z).
+    """Base of the activations: an elementwise function A = g(Z).
 
-    Both derivatives are functions of the output A, so that a backward pass needs no pre-activations.
+    Both derivatives are functions of the output A, so a backward pass needs no pre-activations. Two objects are equal
+    if they have the same class and the same attributes.
 
     Attributes
     ----------
@@ -25,8 +33,8 @@ class Activation(ABC):
         Whether g(cZ) = c g(Z) for every c > 0, so that the output has the unit of the input.
     """
 
-    bounds = (-np.inf, np.inf)
-    homogeneous = False
+    bounds: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    homogeneous: ClassVar[bool] = False
 
     @property
     def is_bounded(self):
@@ -34,13 +42,13 @@ class Activation(ABC):
         return bool(np.isfinite(self.bounds).all())
 
     def __repr__(self):
-        return f"{type(self).__name__}()"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
     def __eq__(self, other):
-        return type(self) is type(other)
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self):
-        return hash(type(self))
+        return hash((type(self), *vars(self).items()))
 
     @abstractmethod
     def forward(self, Z):
@@ -64,7 +72,15 @@ class Activation(ABC):
 
 
 class Identity(Activation):
-    """g(z) = z."""
+    """Identity, g(z) = z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Identity
+    >>> Identity().forward(np.array([-1.0, 0.0, 2.0]))
+    array([-1.,  0.,  2.])
+    """
 
     homogeneous = True
 
@@ -85,7 +101,15 @@ class Identity(Activation):
 
 
 class Logistic(Activation):
-    """g(z) = 1 / (1 + exp(-z)), with g' = g (1 - g) and g'' = g' (1 - 2 g)."""
+    """Logistic sigmoid, g(z) = 1 / (1 + exp(-z)), with g' = g (1 - g) and g'' = g' (1 - 2 g).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Logistic
+    >>> Logistic().forward(np.array([-1.0, 0.0, 2.0])).round(3)
+    array([0.269, 0.5  , 0.881])
+    """
 
     bounds = (0.0, 1.0)
 
@@ -114,7 +138,15 @@ class Logistic(Activation):
 
 
 class Tanh(Activation):
-    """g(z) = tanh(z), with g' = 1 - g^2 and g'' = -2 g g'."""
+    """Hyperbolic tangent, g(z) = tanh(z), with g' = 1 - g^2 and g'' = -2 g g'.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Tanh
+    >>> Tanh().forward(np.array([-1.0, 0.0, 2.0])).round(3)
+    array([-0.762,  0.   ,  0.964])
+    """
 
     bounds = (-1.0, 1.0)
 
@@ -137,7 +169,15 @@ class Tanh(Activation):
 
 
 class Relu(Activation):
-    """g(z) = max(z, 0), with g'(0) = 0."""
+    """Rectified linear unit, g(z) = max(z, 0), with g'(0) = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Relu
+    >>> Relu().forward(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
 
     bounds = (0.0, np.inf)
     homogeneous = True
@@ -155,12 +195,20 @@ class Relu(Activation):
         delta *= np.sign(A, out=A)
 
     def inverse(self, A):
-        # Positive also where A is zero: a unit that starts at the kink never moves.
+        # Positive also where A is zero: the gradient of a unit that starts at the kink is zero.
         return np.maximum(A, SMALLEST)
 
 
 class Softplus(Activation):
-    """g(z) = log(1 + exp(z)), with g' = 1 - exp(-g) and g'' = g' (1 - g')."""
+    """Softplus, g(z) = log(1 + exp(z)), with g' = 1 - exp(-g) and g'' = g' (1 - g').
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Softplus
+    >>> Softplus().forward(np.array([-1.0, 0.0, 2.0])).round(3)
+    array([0.313, 0.693, 2.127])
+    """
 
     bounds = (0.0, np.inf)
 
@@ -189,6 +237,32 @@ class Softplus(Activation):
         return A + np.log(-np.expm1(-A))
 
 
+class Exponential(Activation):
+    """Exponential, g(z) = exp(z): the link of the Poisson loss. Not meant for hidden layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.activations import Exponential
+    >>> Exponential().forward(np.array([-1.0, 0.0, 2.0])).round(3)
+    array([0.368, 1.   , 7.389])
+    """
+
+    bounds = (0.0, np.inf)
+
+    def forward(self, Z):
+        return np.exp(Z, out=Z)
+
+    def derivative(self, A):
+        return np.array(A)
+
+    def second_derivative(self, A):
+        return np.array(A)
+
+    def inverse(self, A):
+        return np.log(np.maximum(A, SMALLEST))
+
+
 ACTIVATIONS = {
     "identity": Identity(),
     "logistic": Logistic(),
@@ -196,3 +270,8 @@ ACTIVATIONS = {
     "relu": Relu(),
     "softplus": Softplus(),
 }
+
+
+def make_activation(activation):
+    """Return the Activation of a name in ACTIVATIONS, or the object itself."""
+    return activation if isinstance(activation, Activation) else ACTIVATIONS[activation]

@@ -12,13 +12,14 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, issparse, vstack
 from sklearn.utils import gen_batches
 
-from skae._rows.moments import block_sum, column_means
-from skae._rows.threads import RowThreads
+from skae._rows.blocks import rows_of
+from skae._rows.statistics import column_means
+from skae._rows.threads import SERIAL
 from skae._validation import canonical, check_number
 
 __all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "SaltAndPepper"]
 
-# What is drawn at a time.
+# Entries drawn at a time.
 _BLOCK_ENTRIES = 2**20
 
 
@@ -28,7 +29,7 @@ class Corruption(ABC):
     Attributes
     ----------
     keeps_sparse : bool
-        Whether `corrupt` takes CSR too, and leaves zeros what they are.
+        Whether `corrupt` also takes CSR, and keeps zeros.
     """
 
     keeps_sparse: ClassVar[bool] = False
@@ -45,8 +46,17 @@ class Corruption(ABC):
             The only source of randomness.
         """
 
-    def for_rows(self, X, weights):
-        """Return a function like `corrupt` that goes by the statistics of these rows and their weights."""
+    def prepare(self, X, weights):
+        """Return a function like `corrupt`, for blocks of rows, that uses the statistics of all rows.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR} of shape (n_samples, n_features)
+            All rows.
+
+        weights : ndarray of shape (n_samples,)
+            Their weights.
+        """
         return self.corrupt
 
 
@@ -96,18 +106,19 @@ class Masking(Corruption):
         return self.fill in ("auto", 0)
 
     def corrupt(self, X, rng):
-        return self.for_rows(X, np.ones(X.shape[0]))(X, rng)
+        return self.prepare(X, np.ones(X.shape[0]))(X, rng)
 
-    def for_rows(self, X, weights):
+    def prepare(self, X, weights):
         return partial(self._filled, self._filling(X, weights).astype(X.dtype))
 
     def _filling(self, X, weights):
-        """Return what to put into each column, (n_features,)."""
+        """Return the replacement in each column, (n_features,)."""
         if not isinstance(self.fill, str):
             return np.full(X.shape[1], self.fill)
-        filling = column_means([X], weights, RowThreads(1))
+        rows = rows_of(X)
+        filling = column_means([rows], weights, SERIAL)
         if self.fill == "auto":
-            of_others = block_sum(lambda rows: weights[rows] @ (X[rows] != 0), X, RowThreads(1))
+            of_others = rows.sum(lambda block: weights[block] @ (X[block] != 0), SERIAL)
             filling[of_others < weights.sum() / 2] = 0
         return filling
 
@@ -187,9 +198,14 @@ class SaltAndPepper(Corruption):
         check_number(self, "level", 0, 1, closed="both")
 
     def corrupt(self, X, rng):
+        return self.prepare(X, np.ones(X.shape[0]))(X, rng)
+
+    def prepare(self, X, weights):
+        return partial(self._replaced, X.min(axis=0), X.max(axis=0))
+
+    def _replaced(self, low, high, X, rng):
         draw = rng.random(X.shape, dtype=X.dtype)
-        extreme = np.where(draw < self.level / 2, X.min(axis=0), X.max(axis=0))
-        return np.where(draw < self.level, extreme, X)
+        return np.where(draw < self.level, np.where(draw < self.level / 2, low, high), X)
 
 
 @dataclass(frozen=True)
@@ -239,31 +255,35 @@ class Blur(Corruption):
 CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": SaltAndPepper}
 
 
-def corrupted(corruption, X, rng, weights=None):
-    """Return a draw of a Corruption or of any callable(X, rng), checked; X itself cannot be written to.
+def prepared(corruption, X, weights):
+    """Prepare a Corruption or any callable(X, rng) on X, and return a function like it that checks its results.
 
-    `weights` are those of the rows, (n_samples,); None: equal.
+    Raises ValueError if X is sparse and the corruption would make it dense. The corruption gets read-only arrays.
     """
-    if issparse(X) and isinstance(corruption, Corruption) and not corruption.keeps_sparse:
-        keeping = [name for name, part in CORRUPTIONS.items() if part().keeps_sparse]
-        raise ValueError(
-            f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
-            "X.toarray() if it fits into memory."
-        )
-    draw = corruption
+    corrupt = corruption
     if isinstance(corruption, Corruption):
-        draw = corruption.for_rows(X, np.ones(X.shape[0]) if weights is None else weights)
-    # An overflow is infinite, and refused below.
-    with np.errstate(over="ignore"):
-        result = _called(draw, _read_only(X), rng, corruption)
-    if result.shape != X.shape:
-        raise ValueError(
-            f"corruption must return an array of the shape that it was given, {X.shape}, but returned {result.shape}: "
-            f"{corruption!r}."
-        )
-    if not np.isfinite(result.data if issparse(result) else result).all():
-        raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
-    return result
+        if issparse(X) and not corruption.keeps_sparse:
+            keeping = [name for name, part in CORRUPTIONS.items() if part().keeps_sparse]
+            raise ValueError(
+                f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
+                "X.toarray() if it fits into memory."
+            )
+        corrupt = corruption.prepare(X, weights)
+
+    def checked(X, rng):
+        # An overflow is infinite, and refused.
+        with np.errstate(over="ignore"):
+            result = _called(corrupt, _read_only(X), rng, corruption)
+        if result.shape != X.shape:
+            raise ValueError(
+                f"corruption must return an array of the shape that it was given, {X.shape}, but returned "
+                f"{result.shape}: {corruption!r}."
+            )
+        if not np.isfinite(result.data if issparse(result) else result).all():
+            raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
+        return result
+
+    return checked
 
 
 def _read_only(X):
@@ -275,9 +295,9 @@ def _read_only(X):
     return view
 
 
-def _called(draw, X, rng, corruption):
+def _called(corrupt, X, rng, corruption):
     try:
-        result = draw(X, rng)
+        result = corrupt(X, rng)
     except ValueError as error:
         error.add_note(f"Raised by corruption={corruption!r}, which gets X read-only and must return a copy.")
         raise

@@ -1,6 +1,7 @@
 """Reconstruction losses: minus the log-likelihood of the input given the decoder's raw output.
 
-The recipe for a further type of input: choose its distribution given the mean, tie the mean to the raw
+The parameter `loss` of the estimators takes the names in `LOSSES`, or an object of one of these classes, or of a class
+derived from `Loss`. For another type of input, choose its distribution given the mean, connect the mean to the raw
 output by a link, and take minus the logarithm.
 """
 
@@ -11,40 +12,23 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import entr, kl_div, rel_entr, xlogy
 
-from skae.activations import ACTIVATIONS, SMALLEST, Activation
+from skae.activations import ACTIVATIONS, SMALLEST, Activation, Exponential
+
+__all__ = ["LOSSES", "CrossEntropy", "Loss", "Poisson", "SquaredError"]
 
 # Scalers overshoot the ends of their range by rounding.
 _RANGE_TOLERANCE = 1e-6
 
 
-class Exponential(Activation):
-    """g(z) = exp(z), the Poisson loss's link."""
-
-    bounds = (0.0, np.inf)
-
-    def forward(self, Z):
-        return np.exp(Z, out=Z)
-
-    def derivative(self, A):
-        return np.array(A)
-
-    def second_derivative(self, A):
-        return np.array(A)
-
-    def inverse(self, A):
-        return np.log(np.maximum(A, SMALLEST))
-
-
-_EXPONENTIAL = Exponential()
-
-
 class Loss(ABC):
-    """A loss l(x, x^) of one row, summed over its features, where x^ = link(raw).
+    """Base of the losses: l(x, x^) of one row, summed over its features, where x^ = link(raw).
+
+    The loss owns the output: no other part of the package applies the link or asks for it.
 
     Attributes
     ----------
     link : Activation
-        From the decoder's raw output to the reconstruction.
+        Maps the decoder's raw output to the reconstruction.
 
     links : tuple of str
         Names of the activations that may be the link, besides the canonical one.
@@ -53,7 +37,8 @@ class Loss(ABC):
         Whether X may be centred and scaled.
 
     raw_unit : float
-        Unit of the raw output, if the link is not homogeneous: the smaller, the more weight decay the last layer gets.
+        Unit of the raw output where the link is not homogeneous. A smaller unit means more weight decay on the last
+        layer.
     """
 
     link: Activation
@@ -61,10 +46,32 @@ class Loss(ABC):
     takes_any_unit: ClassVar[bool] = False
     raw_unit: ClassVar[float] = 1.0
 
+    # The output.
+
+    def predict(self, raw):
+        """Replace the raw output by the reconstruction, in place, and return it."""
+        return self.link.forward(raw)
+
+    def raw_output(self, reconstruction):
+        """Return the raw output that gives a reconstruction; values outside the range are moved just inside."""
+        return self.link.inverse(reconstruction)
+
     @property
-    def least_squares(self):
+    def bounds(self):
+        """Infimum and supremum of the reconstructions."""
+        return self.link.bounds
+
+    @property
+    def is_homogeneous(self):
+        """Whether reconstructions are proportional to the raw output, which then has the unit of X."""
+        return self.link.homogeneous
+
+    @property
+    def is_least_squares(self):
         """Whether the loss is half the squared error of the raw output itself."""
         return False
+
+    # The loss.
 
     @abstractmethod
     def loss_gradient(self, target, raw, gradient_out):
@@ -79,18 +86,18 @@ class Loss(ABC):
 
     @abstractmethod
     def divergence(self, target, mean):
-        """Return l(x, mean) - l(x, x) entry by entry: how far a constant reconstruction is from a perfect one."""
+        """Return l(x, mean) - l(x, x) entry by entry: the excess of a constant reconstruction over a perfect one."""
 
-    def least(self, target):
+    def perfect(self, target):
         """Return the losses of perfect reconstructions, l(x, x), (n_rows,)."""
-        return self.entries(target, self.link.inverse(target)).sum(axis=1)
+        return self.entries(target, self.raw_output(target)).sum(axis=1)
 
-    def about(self, origin):
-        """Return this loss as a function of differences from an origin, and that origin.
+    def shifted(self, origin):
+        """Return the loss as a function of differences from an origin, and that origin.
 
-        Values far from zero that differ by little would cost `loss_gradient` its digits. That of the loss returned
+        Values that are far from zero and differ by little would cost `loss_gradient` its digits. The loss returned
         takes targets less the origin, (n_features,), and raw outputs less the raw output of the origin. An origin of
-        zeros leaves them as they are, and so does a loss that has no such form.
+        zeros is returned if the loss has no such form.
         """
         return self, np.zeros_like(origin)
 
@@ -99,17 +106,24 @@ class Loss(ABC):
         return np.zeros(len(target))
 
     def check_targets(self, X):  # noqa: B027 - most losses take any finite input
-        """Raise ValueError if X holds values that the loss is not defined for."""
+        """Raise ValueError if X holds values for which the loss is not defined."""
 
 
 @dataclass(frozen=True)
 class SquaredError(Loss):
-    """l = 1/2 sum_k (x^_k - x_k)^2: a Gaussian input with identity covariance.
+    """Half the squared error, l = 1/2 sum_k (x^_k - x_k)^2: a Gaussian input with identity covariance.
 
     Parameters
     ----------
     link : Activation, default=Identity()
         Any activation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.losses import SquaredError
+    >>> SquaredError().entries(np.array([[1.0, 2.0]]), np.array([[0.0, 2.0]]))
+    array([[0.5, 0. ]])
     """
 
     link: Activation = ACTIVATIONS["identity"]
@@ -117,7 +131,7 @@ class SquaredError(Loss):
     takes_any_unit: ClassVar[bool] = True
 
     @property
-    def least_squares(self):
+    def is_least_squares(self):
         return self.link == ACTIVATIONS["identity"]
 
     def loss_gradient(self, target, raw, gradient_out):
@@ -137,18 +151,30 @@ class SquaredError(Loss):
     def divergence(self, target, mean):
         return 0.5 * (target - mean) ** 2
 
-    def least(self, target):
+    def perfect(self, target):
         return np.zeros(len(target))
 
-    def about(self, origin):
-        return (self, origin) if self.least_squares else super().about(origin)
+    def shifted(self, origin):
+        return (self, origin) if self.is_least_squares else super().shifted(origin)
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """l = -sum_k [x_k log x^_k + (1 - x_k) log(1 - x^_k)]: a Bernoulli input, or one between 0 and 1.
+    """Cross-entropy, l = -sum_k [x_k log x^_k + (1 - x_k) log(1 - x^_k)]: a Bernoulli input, or one between 0 and 1.
 
     Computed from the raw output a as max(a, 0) - a x + log(1 + exp(-abs(a))), whose gradient is logistic(a) - x.
+
+    Parameters
+    ----------
+    link : Activation, default=Logistic()
+        The logistic activation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.losses import CrossEntropy
+    >>> CrossEntropy().entries(np.array([[1.0, 0.5]]), np.array([[0.0, 0.0]])).round(3)
+    array([[0.693, 0.693]])
     """
 
     link: Activation = ACTIVATIONS["logistic"]
@@ -174,7 +200,7 @@ class CrossEntropy(Loss):
         target, mean = np.clip(target, 0, 1), np.clip(mean, 0, 1)
         return rel_entr(target, mean) + rel_entr(1 - target, 1 - mean)
 
-    def least(self, target):
+    def perfect(self, target):
         target = np.clip(target, 0, 1)
         return (entr(target) + entr(1 - target)).sum(axis=1)
 
@@ -190,10 +216,25 @@ class CrossEntropy(Loss):
 
 @dataclass(frozen=True)
 class Poisson(Loss):
-    """l = sum_k [x^_k - x_k log x^_k]: counts; with x^ = exp(a) this is exp(a) - x a, whose gradient is exp(a) - x."""
+    """Poisson loss, l = sum_k [x^_k - x_k log x^_k]: counts.
 
-    link: Activation = _EXPONENTIAL
-    # exp makes a raw output that is a little too large on a new row a huge reconstruction.
+    With x^ = exp(a) this is exp(a) - x a, whose gradient is exp(a) - x.
+
+    Parameters
+    ----------
+    link : Activation, default=Exponential()
+        The exponential.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.losses import Poisson
+    >>> Poisson().entries(np.array([[2.0, 0.0]]), np.array([[0.0, 1.0]])).round(3)
+    array([[1.   , 2.718]])
+    """
+
+    link: Activation = field(default_factory=Exponential)
+    # A raw output that is a little too large on a new row gives a huge reconstruction.
     raw_unit = 0.03
 
     def loss_gradient(self, target, raw, gradient_out):
@@ -210,11 +251,11 @@ class Poisson(Loss):
     def divergence(self, target, mean):
         return kl_div(target, mean)
 
-    def least(self, target):
+    def perfect(self, target):
         return (target - xlogy(target, target)).sum(axis=1)
 
-    def about(self, origin):
-        return (_PoissonAbout(origin=origin), origin) if origin.any() else (self, origin)
+    def shifted(self, origin):
+        return (_ShiftedPoisson(origin=origin), origin) if origin.any() else (self, origin)
 
     def check_targets(self, X):
         low = X.min()
@@ -226,7 +267,7 @@ class Poisson(Loss):
 
 
 @dataclass(frozen=True, eq=False)
-class _PoissonAbout(Poisson):
+class _ShiftedPoisson(Poisson):
     """The Poisson loss less that of a constant rate mu: mu (exp(d) - 1 - d) - (x - mu) d at the raw output log(mu) + d.
 
     Its gradient is mu (exp(d) - 1) - (x - mu).
@@ -256,14 +297,24 @@ class _PoissonAbout(Poisson):
 LOSSES = {"squared_error": SquaredError, "cross_entropy": CrossEntropy, "poisson": Poisson}
 
 
-def make_loss(name, output_activation="auto"):
-    """Return the loss of that name; "auto" is its canonical link, any other link must be among its `links`."""
-    loss = LOSSES[name]
+def make_loss(loss, output_activation="auto"):
+    """Return the Loss of a name in LOSSES, or the object itself.
+
+    "auto" is the canonical link of the loss. Any other link must be among its `links`, and an object has its own.
+    """
+    if isinstance(loss, Loss):
+        if output_activation != "auto":
+            raise ValueError(
+                f"output_activation={output_activation!r} does not go with loss={loss!r}: an object has its own link. "
+                "Leave output_activation at 'auto'."
+            )
+        return loss
     if output_activation == "auto":
-        return loss()
-    if output_activation not in loss.links:
-        allowed = ", ".join(repr(link) for link in ("auto", *loss.links))
+        return LOSSES[loss]()
+    links = LOSSES[loss].links
+    if output_activation not in links:
+        allowed = ", ".join(repr(link) for link in ("auto", *links))
         raise ValueError(
-            f"output_activation={output_activation!r} does not go with loss={name!r}, which works with {allowed}."
+            f"output_activation={output_activation!r} does not go with loss={loss!r}, which works with {allowed}."
         )
-    return loss(ACTIVATIONS[output_activation])
+    return LOSSES[loss](ACTIVATIONS[output_activation])

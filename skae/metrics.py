@@ -12,8 +12,8 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 
-from skae._compat import in_container_of
-from skae._rows.blocks import dense_rows, some_rows
+from skae._compat import in_container_of, some_rows
+from skae._rows.blocks import rows_of
 from skae._scorer import Scorer
 from skae._typing import MatrixLike
 from skae._validation import drop_weightless, validated_rows, validated_weights
@@ -184,9 +184,9 @@ def r2(X, reconstruct, weights):
     residual, deviation, total = np.zeros((3, X.shape[1]))
     # Columns that do not count and infinite reconstructions may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = sum(weights[rows] @ scaled(dense_rows(X, rows)) for rows in _blocks(X)) / weights.sum()
+        mean = sum(weights[rows] @ scaled(rows_of(X).dense(rows)) for rows in _blocks(X)) / weights.sum()
         for rows in _blocks(X):
-            block = scaled(dense_rows(X, rows))
+            block = scaled(rows_of(X).dense(rows))
             residual += weights[rows] @ np.square(block - scaled(reconstruct(rows)))
             block -= mean
             deviation += weights[rows] @ block
@@ -237,4 +237,4 @@ def _squared_errors(X, reconstruct, rows):
     """Return the squared errors of a slice of the rows, in float64."""
     # An overflow is an infinite error.
     with np.errstate(over="ignore"):
-        return np.square(np.subtract(dense_rows(X, rows), reconstruct(rows), dtype=np.float64))
+        return np.square(np.subtract(rows_of(X).dense(rows), reconstruct(rows), dtype=np.float64))

@@ -74,14 +74,14 @@ class Penalty(ABC):
         """Add to the gradient of the mean code, (n_components,)."""
         raise NotImplementedError
 
-    def on_rows(self, encoder, activations, row_weights, deltas, gradients):
+    def on_rows(self, encoder, outputs, row_weights, deltas, gradients):
         """Add to the gradients of one block of rows.
 
         Parameters
         ----------
         encoder : list of Layer
 
-        activations : list of ndarray of shape (n_rows, width)
+        outputs : list of ndarray of shape (n_rows, width)
             The outputs of each encoder layer; the last is the code.
 
         row_weights : ndarray of shape (n_rows,)
@@ -220,8 +220,8 @@ class L1Sparsity(Penalty):
 
     acts_on = "rows"
 
-    def on_rows(self, encoder, activations, row_weights, deltas, gradients):
-        code = activations[-1]
+    def on_rows(self, encoder, outputs, row_weights, deltas, gradients):
+        code = outputs[-1]
         slope = np.sign(code)
         slope *= encoder[-1].activation.derivative(code)
         slope *= (self.weight * row_weights).astype(code.dtype)[:, None]
@@ -262,21 +262,21 @@ class Contraction(Penalty):
     def linear_decays(self):
         return 2 * self.weight, 0.0
 
-    def on_rows(self, encoder, activations, row_weights, deltas, gradients):
+    def on_rows(self, encoder, outputs, row_weights, deltas, gradients):
         if len(encoder) == 1:
-            return self._one_layer(encoder[0], activations[0], row_weights, deltas[0], gradients[0])
-        widest = max(A.shape[1] for A in activations) * activations[-1].shape[1]
+            return self._one_layer(encoder[0], outputs[0], row_weights, deltas[0], gradients[0])
+        widest = max(A.shape[1] for A in outputs) * outputs[-1].shape[1]
         step = max(1, _CHUNK_ENTRIES // widest)
         value = 0.0
         for start in range(0, len(row_weights), step):
             rows = slice(start, start + step)
             value += self._deep(
-                encoder, [A[rows] for A in activations], row_weights[rows], [d[rows] for d in deltas], gradients
+                encoder, [A[rows] for A in outputs], row_weights[rows], [d[rows] for d in deltas], gradients
             )
         return value
 
     def _one_layer(self, layer, code, row_weights, delta, gradient):
-        # The weight and the norms may leave the range of the block's dtype; their product is what counts.
+        # The weight and the norms may leave the range of the block's dtype. Only their product need not.
         costs = self.weight * np.einsum("ij,ij->j", layer.weight, layer.weight, dtype=np.float64)
         slopes = layer.activation.derivative(code)
         shares = row_weights.astype(code.dtype)[:, None] * slopes
@@ -287,11 +287,11 @@ class Contraction(Penalty):
         delta += shares
         return float(mean_squares @ costs)
 
-    def _deep(self, encoder, activations, row_weights, deltas, gradients):
+    def _deep(self, encoder, outputs, row_weights, deltas, gradients):
         # Letters as in the method's derivation: C_l = dh/dz_l and U_l = dh/da_(l-1) of one row, G the Gram matrix
         # of the first layer; a hat is a gradient. Arrays are (rows, n_components, width).
-        slopes = [layer.activation.derivative(A) for layer, A in zip(encoder, activations, strict=True)]
-        bends = [layer.activation.second_derivative(A) for layer, A in zip(encoder, activations, strict=True)]
+        slopes = [layer.activation.derivative(A) for layer, A in zip(encoder, outputs, strict=True)]
+        curvatures = [layer.activation.second_derivative(A) for layer, A in zip(encoder, outputs, strict=True)]
         # The root of the weight goes into the first layer's, before their squares leave the range of the dtype.
         U = sensitivities([layer.weight for layer in encoder[1:]], slopes[1:])
         C = [U_next * s[:, None, :] for U_next, s in zip(U, slopes[:-1], strict=True)]
@@ -305,11 +305,11 @@ class Contraction(Penalty):
         gradients[0] += 2 * np.sqrt(self.weight) * (W_1 @ (flat.T @ (shares * C[0]).reshape(flat.shape)))
         for below in range(len(encoder) - 1):
             W = encoder[below + 1].weight
-            deltas[below] += np.einsum("rij,rij->rj", C_hat, U[below]) * bends[below]
+            deltas[below] += np.einsum("rij,rij->rj", C_hat, U[below]) * curvatures[below]
             U_hat = C_hat * slopes[below][:, None, :]
             if below + 1 == len(encoder) - 1:  # C of the code layer is the diagonal matrix of its slopes
                 gradients[below + 1] += np.einsum("rij,ri->ji", U_hat, slopes[-1])
-                deltas[-1] += np.einsum("rij,ji->ri", U_hat, W) * bends[-1]
+                deltas[-1] += np.einsum("rij,ji->ri", U_hat, W) * curvatures[-1]
             else:
                 flat = U_hat.reshape(-1, U_hat.shape[2])
                 gradients[below + 1] += flat.T @ C[below + 1].reshape(-1, W.shape[1])

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._compat import InvalidParameterError
-from skae._training.run import SOLVERS
+from skae._solvers.registry import SOLVERS
 from skae.corruption import Blur, Gaussian, Masking
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, WeightDecay
 

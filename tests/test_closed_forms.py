@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from problems import make_problem
 from scipy.linalg import subspace_angles
 from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
@@ -10,9 +11,7 @@ from sklearn.decomposition import PCA
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
-from skae._objective.problem import make_problem
-from skae._rows.threads import RowThreads
-from skae._training.run import SOLVERS
+from skae._solvers.registry import SOLVERS
 from skae._variables.centring import CentredVariables
 from skae.penalties import Contraction, WeightDecay
 
@@ -266,11 +265,11 @@ def test_it_is_a_minimum(alpha, contraction, tied, rng):
     architecture, penalties = linear._architecture, (WeightDecay(alpha), Contraction(contraction))
     layout = Layout(architecture)
     variables = CentredVariables(layout, *([part] * layout.n_layers for part in (1.0, 1.0, None)))
-    problem = make_problem(architecture, penalties, data, [data], np.ones(60), data.mean(axis=0), RowThreads(1))
+    problem = make_problem(architecture, data, penalties)
     objective = Objective(problem, variables, offset=data.mean(axis=0))
     weights = layout.distinct(linear.coefs_)
     theta = np.concatenate([*(W.ravel() for W in weights), np.zeros(4), linear.intercepts_[1] - problem.raw_origin])
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     np.testing.assert_allclose(value, linear.loss_, rtol=1e-12)
     np.testing.assert_allclose(gradient, 0, atol=1e-9)
     for size in (1e-3, 1e-2, 0.1, 1):

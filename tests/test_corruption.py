@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from scipy.stats import kstest
 
 from skae import DenoisingAutoencoder
-from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, corrupted
+from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, prepared
 
 EVERY = [*(kind(0.3) for kind in CORRUPTIONS.values()), Blur((3, 4), 0.8)]
 NONE = [*(kind(0) for kind in CORRUPTIONS.values()), Blur((3, 4), 0)]
@@ -161,6 +161,10 @@ def test_corruptions_are_values(corruption):
 
 
 # Any callable.
+
+
+def corrupted(corruption, X, rng, weights=None):
+    return prepared(corruption, X, np.ones(len(X)) if weights is None else weights)(X, rng)
 
 
 @every_corruption

@@ -313,12 +313,15 @@ def test_one_distinct_row_cannot_be_held_out():
 
 def test_a_fit_of_large_x_without_repeated_rows_is_on_x_itself(monkeypatch):
     problems, make_problem = [], skae._estimators.base.make_problem
-    monkeypatch.setattr(
-        skae._estimators.base, "make_problem", lambda *parts: problems.append(make_problem(*parts)) or problems[-1]
-    )
+
+    def spied(*parts, **more):
+        problems.append(make_problem(*parts, **more))
+        return problems[-1]
+
+    monkeypatch.setattr(skae._estimators.base, "make_problem", spied)
     X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
     make(AutoencoderTransformer, activation="identity").fit(X)
-    assert np.shares_memory(problems[0].X, X)
+    assert np.shares_memory(problems[0].targets.X, X)
 
 
 # Draws of a denoising fit.
@@ -345,7 +348,7 @@ def noisy(X, rng):
 def test_few_rows_are_corrupted_often(shape, n_corruptions, n_repeats):
     X = np.random.default_rng(0).uniform(size=shape)
     estimator = DenoisingAutoencoder(corruption=noisy, n_corruptions=n_corruptions)
-    targets, draws, weights = estimator._draws(X, np.arange(len(X)), np.random.default_rng(1))
+    targets, draws, weights = estimator._corrupted(X, np.arange(len(X)), np.random.default_rng(1))
     assert_array_equal(targets, np.tile(X, (n_repeats, 1)))
     assert_array_equal(weights, np.tile(np.arange(len(X)), n_repeats))
     assert len(draws) == n_corruptions
@@ -357,7 +360,7 @@ def test_few_rows_are_corrupted_often(shape, n_corruptions, n_repeats):
 def test_a_corruption_that_is_not_random_is_made_once(kind):
     X = kind(WINE)
     estimator = DenoisingAutoencoder(corruption=lambda X, rng: 0.5 * X, n_corruptions=2)
-    targets, draws, weights = estimator._draws(X, np.ones(len(WINE)), np.random.default_rng(0))
+    targets, draws, weights = estimator._corrupted(X, np.ones(len(WINE)), np.random.default_rng(0))
     assert targets is X
     assert len(weights) == len(WINE)
     for draw in draws:

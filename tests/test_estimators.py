@@ -614,7 +614,7 @@ def test_warm_start_goes_on_from_the_fitted_parameters(Autoencoder, name, monkey
 
     def recorded(self, theta):
         result = evaluate(self, theta)
-        values.append(self.terms.sum())
+        values.append(result.terms.sum())
         return result
 
     monkeypatch.setattr(Objective, "__call__", recorded)

@@ -16,6 +16,7 @@ import skae._estimators.base
 import skae._training.run
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._training.early_stopping import HeldOut, Patience, draw_held_out
+from skae._training.run import Training
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
@@ -53,7 +54,7 @@ def scripted(monkeypatch, losses):
     """Let the held-out loss be what is written; return the parameters that it was asked of."""
     asked, script = [], iter(losses)
 
-    def loss(problem, X, weights, threads, parameters):
+    def loss(problem, rows, weights, threads, parameters):
         asked.append(parameters)
         return next(script)
 
@@ -118,7 +119,7 @@ def iterates(losses):
     ],
 )
 def test_patience(losses, stops_after, best):
-    watch = Patience(3, threshold=0.5, reference=1.0)
+    watch = Patience(3, tol=0.5, loss_unit=1.0)
     sequence = iterates(losses)
     requests = [watch(iterate) for iterate in sequence]
     assert (requests.index(True) + 1 if True in requests else None) == stops_after
@@ -145,9 +146,9 @@ def test_it_stops_where_the_loss_of_unseen_rows_rises():
 def test_rows_are_held_out_of_the_training(Autoencoder, fraction, held_out):
     estimator = stopping_early(Autoencoder, validation_fraction=fraction).fit(X)
     (rows,) = held_out
-    assert len(rows.X) == int(np.ceil(fraction * N_SAMPLES))
-    is_held_out = (X[:, None] == rows.X).all(axis=2).any(axis=1)
-    assert is_held_out.sum() == len(rows.X)
+    assert len(rows.rows.X) == int(np.ceil(fraction * N_SAMPLES))
+    is_held_out = (X[:, None] == rows.rows.X).all(axis=2).any(axis=1)
+    assert is_held_out.sum() == len(rows.rows.X)
     assert_allclose(estimator.mean_, X[~is_held_out].mean(axis=0))
 
 
@@ -157,7 +158,7 @@ def test_rows_are_held_out_of_the_training(Autoencoder, fraction, held_out):
 def test_the_validation_loss_is_that_of_clean_rows_without_penalties(Autoencoder, make_rows, held_out):
     estimator = stopping_early(Autoencoder, alpha=0.1).fit(make_rows(X), sample_weight=WEIGHTS)
     (rows,) = held_out
-    expected = -np.average(estimator.score_samples(rows.X), weights=rows.weights)
+    expected = -np.average(estimator.score_samples(rows.rows.X), weights=rows.weights)
     assert estimator.best_validation_loss_ == min(estimator.validation_loss_curve_)
     assert estimator.best_validation_loss_ == pytest.approx(expected, rel=1e-10)
 
@@ -166,15 +167,24 @@ def test_the_validation_loss_is_that_of_clean_rows_without_penalties(Autoencoder
 def test_the_validation_loss_is_the_models_own(loss, held_out):
     rows = np.random.default_rng(0).uniform(size=(50, 6)).astype(np.float32)
     estimator = stopping_early(SparseAutoencoder, loss=loss, hidden_layer_sizes=(4,)).fit(rows)
-    assert estimator.best_validation_loss_ == pytest.approx(-estimator.score_samples(held_out[0].X).mean(), rel=1e-5)
+    expected = -estimator.score_samples(held_out[0].rows.X).mean()
+    assert estimator.best_validation_loss_ == pytest.approx(expected, rel=1e-5)
 
 
 def test_rows_of_weight_zero_are_not_held_out_either(held_out):
     stopping_early(AutoencoderTransformer, validation_fraction=0.5).fit(X, sample_weight=WEIGHTS)
     (rows,) = held_out
-    index = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in rows.X]
+    index = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in rows.rows.X]
     assert (WEIGHTS[index] > 0).all()
     assert_allclose(rows.weights / rows.weights[0], WEIGHTS[index] / WEIGHTS[index[0]])
+
+
+def test_held_out_rows_are_drawn_at_random():
+    """Of 10 sorted classes of 100 rows, a tenth drawn at random has 10 each, with a standard deviation of 2.8."""
+    held_out = draw_held_out(1000, 0.1, seed=0)
+    assert np.abs(held_out.reshape(10, 100).sum(axis=1) - 10).max() < 10
+    assert_array_equal(held_out, draw_held_out(1000, 0.1, seed=0))
+    assert not np.array_equal(held_out, draw_held_out(1000, 0.1, seed=1))
 
 
 @pytest.mark.parametrize(("n_samples", "fraction", "expected"), [(20, 0.3, 6), (178, 0.1, 18), (2, 0.01, 1)])
@@ -217,7 +227,7 @@ def test_a_held_out_outlier_is_an_error_that_names_it():
     rows[7] = 1e4  # the last one in lexicographic order
     with (
         mock.patch.object(skae._estimators.base, "draw_held_out", return_value=np.arange(40) == 39),
-        pytest.raises(ValueError, match="some are far outside what was trained on"),
+        pytest.raises(ValueError, match="some are far outside the range of the training rows"),
     ):
         stopping_early(AutoencoderTransformer, loss="poisson", activation="identity", alpha=0).fit(rows)
 
@@ -269,14 +279,14 @@ def test_the_closed_form_refuses_what_it_cannot_honour(options, words):
 
 @pytest.fixture
 def runs(monkeypatch):
-    """What every run of a fit returned, in a list."""
-    seen, run = [], skae._estimators.base.run
+    """The results of all runs of a fit, in a list."""
+    seen, run = [], Training.run
 
     def spied(*arguments, **options):
         seen.append(run(*arguments, **options))
         return seen[-1]
 
-    monkeypatch.setattr(skae._estimators.base, "run", spied)
+    monkeypatch.setattr(Training, "run", spied)
     return seen
 
 
@@ -286,7 +296,7 @@ def test_the_lowest_objective_is_kept(Autoencoder, solver, runs):
     if solver == "varpro" and Autoencoder is ContractiveAutoencoder:
         pytest.skip("its weights are tied")
     estimator = make(Autoencoder, solver=solver, n_init=4, max_iter=20).fit(X)
-    objectives = [trained.outcome.loss for trained in runs]
+    objectives = [result.loss for result in runs]
     assert len(set(objectives)) == 4
     assert estimator.loss_ == min(objectives) == estimator.loss_curve_[-1]
     first = make(Autoencoder, solver=solver, max_iter=20).fit(X)
@@ -295,7 +305,7 @@ def test_the_lowest_objective_is_kept(Autoencoder, solver, runs):
 
 def test_with_early_stopping_the_lowest_validation_loss_is_kept(runs):
     estimator = stopping_early(AutoencoderTransformer, n_init=4).fit(X)
-    lowest = [min(trained.outcome.validation_loss_curve) for trained in runs]
+    lowest = [min(result.validation_loss_curve) for result in runs]
     assert len(set(lowest)) == 4
     assert estimator.best_validation_loss_ == min(lowest)
 
@@ -334,8 +344,8 @@ def test_a_warm_start_that_stops_early_is_no_worse_than_its_start(random_state, 
     lowest = [estimator.fit(few).best_validation_loss_ for _ in range(4)]
     assert lowest == sorted(lowest, reverse=True)
     for other in held_out[1:]:
-        assert_array_equal(other.X, held_out[0].X)
-    assert estimator.best_validation_loss_ == pytest.approx(-estimator.score_samples(held_out[0].X).mean())
+        assert_array_equal(other.rows.X, held_out[0].rows.X)
+    assert estimator.best_validation_loss_ == pytest.approx(-estimator.score_samples(held_out[0].rows.X).mean())
 
 
 def test_a_warm_start_is_one_run(runs):

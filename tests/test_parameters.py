@@ -8,11 +8,12 @@ from sklearn.decomposition import PCA
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout, Parameters
 from skae._network.propagation import output
-from skae._rows import moments
-from skae._rows.blocks import Dense
-from skae._rows.moments import column_means, scale_about
+from skae._rows import blocks, statistics
+from skae._rows.blocks import rows_of
+from skae._rows.factors import Dense
 from skae._rows.principal_axes import principal_axes
-from skae._rows.threads import RowThreads
+from skae._rows.statistics import column_means, scale_about
+from skae._rows.threads import SERIAL as ONE
 from skae._variables.centring import CentredVariables
 from skae._variables.start import glorot
 from skae.activations import ACTIVATIONS
@@ -21,7 +22,6 @@ from skae.losses import make_loss
 WIDTHS = (5, 4, 3)
 every_tying = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-ONE = RowThreads(1)
 
 
 def make_architecture(tied, widths=WIDTHS):
@@ -89,7 +89,7 @@ def test_to_parameters_is_the_documented_map(tied):
     """W = scale theta_W and b = unit theta_b - offset W; a tied matrix has the larger of its scales."""
     layout, variables, offsets = make_variables(tied)
     theta, parameters = np.random.default_rng(1).standard_normal(layout.size), np.empty(layout.size)
-    variables.to_parameters(theta, out=parameters)
+    variables.to_parameters(theta, parameters, ONE)
     scales = [0.5, 3.0, 3.0, 0.5] if tied else [0.5, 2.0, 3.0, 0.1]
     moved = zip(*layout.views(theta), *layout.views(parameters), scales, [1.0, 4.0, 0.3, 7.0], offsets, strict=True)
     for theta_W, theta_b, W, b, scale, unit, offset in moved:
@@ -101,7 +101,7 @@ def test_to_parameters_is_the_documented_map(tied):
 def test_from_parameters_undoes_to_parameters(tied):
     layout, variables, _ = make_variables(tied)
     theta, parameters = np.random.default_rng(1).standard_normal(layout.size), np.empty(layout.size)
-    variables.to_parameters(theta, out=parameters)
+    variables.to_parameters(theta, parameters, ONE)
     before = parameters.copy()
     np.testing.assert_allclose(variables.from_parameters(parameters), theta, rtol=1e-12)
     np.testing.assert_array_equal(parameters, before)
@@ -112,8 +112,8 @@ def test_pull_back_is_the_transpose_of_to_parameters(tied):
     layout, variables, _ = make_variables(tied)
     theta, gradient = np.random.default_rng(2).standard_normal((2, layout.size))
     parameters, pulled_back = np.empty(layout.size), gradient.copy()
-    variables.to_parameters(theta, out=parameters)
-    variables.pull_back(pulled_back)
+    variables.to_parameters(theta, parameters, ONE)
+    variables.pull_back(pulled_back, ONE)
     np.testing.assert_allclose(gradient @ parameters, pulled_back @ theta, rtol=1e-12)
 
 
@@ -123,7 +123,7 @@ def test_the_start_is_centred(tied, rng):
     layout, variables, offsets = make_variables(tied)
     given, target = [rng.standard_normal(shape) for shape in layout.weight_shapes], rng.standard_normal(5)
     parameters = np.empty(layout.size)
-    variables.to_parameters(variables.start(given, target), out=parameters)
+    variables.to_parameters(variables.start(given, target), parameters, ONE)
     weights, intercepts = layout.views(parameters)
     for W, b, offset, expected in zip(weights, intercepts, offsets, [0, 0, 0, target], strict=True):
         np.testing.assert_allclose(b + (0 if offset is None else offset @ W), expected, atol=1e-12)
@@ -136,7 +136,7 @@ def test_another_offset_leaves_the_function_as_it_is(rng):
     layout = Layout(architecture)
     parameters = Parameters(*layout.views(rng.standard_normal(layout.size)), offset=rng.standard_normal(5))
     X, offset = rng.standard_normal((6, 5)), rng.standard_normal(5)
-    moved = parameters.about(offset)
+    moved = parameters.with_offset(offset)
 
     def apply(parameters):
         return output(architecture.layers(parameters.weights, parameters.intercepts), Dense(X - parameters.offset))
@@ -153,16 +153,16 @@ def test_another_offset_leaves_the_function_as_it_is(rng):
 def data(request, rng, monkeypatch):
     """Rows and weights, in one block or in blocks of three rows."""
     if request.param:
-        monkeypatch.setattr(moments, "_BLOCK_ENTRIES", request.param)
+        monkeypatch.setattr(blocks, "_BLOCK_ENTRIES", request.param)
     return rng.standard_normal((40, 6)) @ rng.standard_normal((6, 6)) + 3, rng.uniform(size=40)
 
 
 def test_column_means(data):
     X, weights = data
-    np.testing.assert_allclose(column_means([X], weights, ONE), np.average(X, axis=0, weights=weights))
+    np.testing.assert_allclose(column_means([rows_of(X)], weights, ONE), np.average(X, axis=0, weights=weights))
     both = np.vstack([X, X**2])
     expected = np.average(both, axis=0, weights=np.tile(weights, 2))
-    np.testing.assert_allclose(column_means([X, X**2], weights, ONE), expected)
+    np.testing.assert_allclose(column_means([rows_of(X), rows_of(X**2)], weights, ONE), expected)
 
 
 @pytest.mark.parametrize("wide", [False, True], ids=["tall", "wide"])
@@ -171,7 +171,8 @@ def test_principal_axes_diagonalise_the_covariance(data, wide):
     if wide:
         X, weights = X.T.copy(), weights[: X.shape[1]]
     covariance = np.cov(X.T, aweights=weights, ddof=0)
-    variances, axes, total = principal_axes(X, weights, column_means([X], weights, ONE), ONE, min(X.shape))
+    rows = rows_of(X)
+    variances, axes, total = principal_axes(rows, weights, column_means([rows], weights, ONE), ONE, min(X.shape))
     np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
     np.testing.assert_allclose((axes.T * variances) @ axes, covariance, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(total, np.trace(covariance))
@@ -182,7 +183,7 @@ def test_principal_axes_are_those_of_PCA(shape, rng):
     """With integer weights, and rows repeated for PCA."""
     X, counts = rng.standard_normal(shape) * np.arange(1, shape[1] + 1) + 3, rng.integers(1, 4, shape[0])
     repeated = np.repeat(X, counts, axis=0)
-    variances, axes, _ = principal_axes(X, counts.astype(float), repeated.mean(axis=0), ONE, max(shape))
+    variances, axes, _ = principal_axes(rows_of(X), counts.astype(float), repeated.mean(axis=0), ONE, max(shape))
     assert axes.shape == (min(shape), shape[1])
     rank = min(shape[0] - 1, shape[1])
     pca = PCA(rank).fit(repeated)
@@ -197,7 +198,7 @@ def test_principal_axes_are_those_of_PCA(shape, rng):
 def test_the_first_principal_axes_alone(shape, count, rng):
     X, weights = rng.standard_normal(shape) * np.geomspace(1, 9, shape[1]) - 2, rng.uniform(1, 2, shape[0])
     mean = np.average(X, axis=0, weights=weights)
-    variances, axes, total = principal_axes(X, weights, mean, ONE, count)
+    variances, axes, total = principal_axes(rows_of(X), weights, mean, ONE, count)
     _, values, rows = np.linalg.svd(np.sqrt(weights / weights.sum())[:, None] * (X - mean), full_matrices=False)
     np.testing.assert_allclose(variances, values[:count] ** 2, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(total, np.sum(values**2))
@@ -212,7 +213,7 @@ def test_principal_axes_without_variance_are_orthonormal_too(n_samples, dtype, r
     """Of data of rank two at most, in any number of rows."""
     X = (rng.standard_normal((n_samples, 2)) @ rng.standard_normal((2, 8)) + 1).astype(dtype)
     count, weights = min(X.shape), np.ones(n_samples)
-    variances, axes, _ = principal_axes(X, weights, column_means([X], weights, ONE), ONE, count)
+    variances, axes, _ = principal_axes(rows_of(X), weights, column_means([rows_of(X)], weights, ONE), ONE, count)
     tolerance = 100 * np.finfo(dtype).eps
     np.testing.assert_allclose(axes @ axes.T, np.eye(count), atol=tolerance)
     np.testing.assert_allclose(variances[2:], 0, atol=tolerance * variances[0])
@@ -222,20 +223,20 @@ def test_principal_axes_without_variance_are_orthonormal_too(n_samples, dtype, r
 def test_scale_is_the_root_mean_square(data, unit):
     X, weights = data[0] * unit, data[1]
     expected = unit * np.sqrt(np.average((data[0] - 2) ** 2, axis=0, weights=weights).mean())
-    np.testing.assert_allclose(scale_about([X], weights, np.full(6, 2 * unit), ONE), expected)
+    np.testing.assert_allclose(scale_about([rows_of(X)], weights, np.full(6, 2 * unit), ONE), expected)
 
 
 def test_the_scale_of_several_draws_is_that_of_all_their_rows(rng):
     X, weights, mean = rng.standard_normal((2, 20, 3)) * [[[1]], [[5]]], rng.uniform(size=20), np.ones(3)
     expected = np.sqrt(np.average((np.vstack(X) - 1) ** 2, axis=0, weights=np.tile(weights, 2)).mean())
-    np.testing.assert_allclose(scale_about(list(X), weights, mean, ONE), expected)
+    np.testing.assert_allclose(scale_about([rows_of(draw) for draw in X], weights, mean, ONE), expected)
 
 
 @every_dtype
 @pytest.mark.parametrize("value", [0, 0.1, 1e-300, 1e6])
 def test_the_scale_of_constant_data_is_zero(value, dtype):
     X, weights = np.full((7, 3), value, dtype), np.arange(1, 8) / 3
-    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) == 0
+    assert scale_about([rows_of(X)], weights, column_means([rows_of(X)], weights, ONE), ONE) == 0
 
 
 @every_dtype
@@ -245,7 +246,7 @@ def test_a_few_steps_of_the_dtype_are_data(steps, dtype, rng):
     step = 2.0 ** (-4 if dtype == np.float32 else -33)
     multiples = steps * rng.integers(-1, 2, (100, 3))
     X, weights = (1e6 + step * multiples).astype(dtype), np.ones(100)
-    scale = scale_about([X], weights, column_means([X], weights, ONE), ONE)
+    scale = scale_about([rows_of(X)], weights, column_means([rows_of(X)], weights, ONE), ONE)
     np.testing.assert_allclose(scale, step * np.sqrt(multiples.var(axis=0).mean()), rtol=0.02)
 
 
@@ -259,14 +260,14 @@ def test_constant_columns_add_nothing_to_the_scale(make, dtype, rng):
     X[:, :2] = 1e6 / 3, 0
     data = make(X)
     np.testing.assert_allclose(
-        scale_about([data], weights, column_means([data], weights, ONE), ONE), expected, rtol=1e-5
+        scale_about([rows_of(data)], weights, column_means([rows_of(data)], weights, ONE), ONE), expected, rtol=1e-5
     )
 
 
 def test_ordinary_data_pay_no_pass_for_constant_columns(monkeypatch, rng):
-    monkeypatch.delattr(moments, "_are_constant")
+    monkeypatch.delattr(statistics, "_are_constant")
     X, weights = np.column_stack([rng.standard_normal((50, 3)) + 1e6, np.zeros(50)]).astype(np.float32), np.ones(50)
-    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) > 0
+    assert scale_about([rows_of(X)], weights, column_means([rows_of(X)], weights, ONE), ONE) > 0
 
 
 @pytest.mark.parametrize("density", [0.0, 0.3, 1.0])
@@ -276,7 +277,7 @@ def test_the_scale_of_sparse_rows(density, rng):
     X[:, 0] = 1e7 + rng.standard_normal(30)
     mean = np.average(X, axis=0, weights=weights)
     expected = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weights).mean())
-    np.testing.assert_allclose(scale_about([csr_array(X)], weights, mean, ONE), expected, rtol=1e-8)
+    np.testing.assert_allclose(scale_about([rows_of(csr_array(X))], weights, mean, ONE), expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -285,11 +286,11 @@ def test_the_scale_of_sparse_rows(density, rng):
 def test_data_whose_products_leave_the_range(size, dtype, rng):
     X, weights = (size * rng.uniform(1, 2, (20, 3))).astype(dtype), np.ones(20)
     with pytest.raises(ValueError, match=r"X is on the scale of .*e[+-]\d.*range of float(32|64)"):
-        scale_about([X], weights, column_means([X], weights, ONE), ONE)
+        scale_about([rows_of(X)], weights, column_means([rows_of(X)], weights, ONE), ONE)
 
 
 @pytest.mark.parametrize(("constant", "dtype"), [(1e4, np.float32), (1e12, np.float64)])
 def test_a_large_constant_column_does_not_hide_the_others(constant, dtype, rng):
     signal = 1e-3 * rng.standard_normal((100, 3))
     X, weights = np.hstack([np.full((100, 1), constant), signal]).astype(dtype), np.ones(100)
-    assert scale_about([X], weights, column_means([X], weights, ONE), ONE) > 1e-4
+    assert scale_about([rows_of(X)], weights, column_means([rows_of(X)], weights, ONE), ONE) > 1e-4

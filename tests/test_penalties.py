@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import entropy
 
 from skae._network.architecture import Architecture, Layer
-from skae._network.propagation import backward, output, trace
-from skae._rows.blocks import Dense
+from skae._network.propagation import backward, every_output, output
+from skae._rows.factors import Dense
 from skae.activations import ACTIVATIONS
 from skae.losses import make_loss
 from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
@@ -38,7 +38,7 @@ def make_rows(seed=1):
 def call(penalty, encoder=None, start=0.0, rows=slice(None)):
     """Call the penalty's hook with buffers that hold `start`; return its value and the buffers."""
     encoder = encoder or make_encoder()
-    activations = [A[rows] for A in trace(encoder, Dense(make_rows()))]
+    activations = [A[rows] for A in every_output(encoder, Dense(make_rows()))]
     weights = [layer.weight for layer in encoder]
     deltas, gradients = [[np.full_like(a, start) for a in arrays] for arrays in (activations, weights)]
     if penalty.acts_on == "weights":
@@ -222,7 +222,7 @@ def test_contraction_gradient_through_the_network(activation, depth):
     # The penalty is all of the objective: nothing comes down from a decoder.
     deltas = [np.zeros_like(delta) for delta in direct]
     scratch = [np.empty_like(dW) for dW in weight_gradients]
-    backward(encoder, X, trace(encoder, X), deltas, direct, weight_gradients, intercept_gradients, scratch)
+    backward(encoder, X, every_output(encoder, X), deltas, direct, weight_gradients, intercept_gradients, scratch)
     for layer, dW, db in zip(encoder, weight_gradients, intercept_gradients, strict=True):
         assert_is_gradient(dW, lambda: call(Contraction(0.6), encoder)[0], layer.weight)
         assert_is_gradient(db, lambda: call(Contraction(0.6), encoder)[0], layer.intercept)

@@ -5,18 +5,22 @@ from itertools import product
 from typing import ClassVar
 
 import numpy as np
+import problems
 import pytest
+from problems import parameters_at
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
 from skae._objective.problem import make_problem as problem_of
-from skae._objective.projected import ProjectedObjective, ridge, why_not_projectable
-from skae._rows.moments import column_means
-from skae._rows.threads import RowThreads
+from skae._objective.projected import ProjectedObjective, ridge
+from skae._rows.blocks import rows_of
+from skae._rows.statistics import column_means
+from skae._rows.threads import SERIAL, RowThreads
+from skae._solvers.search import ProjectedSearch
 from skae._variables.centring import CentredVariables, centred_variables
 from skae.activations import ACTIVATIONS
-from skae.corruption import Gaussian, Masking, corrupted
+from skae.corruption import Gaussian, Masking
 from skae.losses import LOSSES, make_loss
 from skae.penalties import PENALTIES, Contraction, KLSparsity, Penalty, WeightDecay
 
@@ -28,7 +32,6 @@ GRID = list(product(PENALTY_SETS.values(), (None, Masking(0.3)), (EVEN, UNEVEN),
 every_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
 every_depth = pytest.mark.parametrize("depth", [1, 2, 3])
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-ONE = RowThreads(1)
 
 
 def make_architecture(activation="tanh", depth=1, widths=None, loss="squared_error", link="auto", tied=False):
@@ -42,17 +45,14 @@ def make_rows(dtype=np.float64):
 
 def make_problem(architecture, penalties=(), X=None, corruption=None, weights=None):
     """With two draws if the inputs are corrupted, and without the penalties that the code does not allow."""
-    X, rng = make_rows() if X is None else X, np.random.default_rng(1)
-    weights = np.ones(len(X)) if weights is None else weights
     bounded = np.isfinite(architecture.code.bounds).all()
     penalties = tuple(penalty for penalty in penalties if bounded or not isinstance(penalty, KLSparsity))
-    draws = [X] if corruption is None else [corrupted(corruption, X, rng) for _ in range(2)]
-    return problem_of(architecture, penalties, X, draws, weights, column_means([X], weights, ONE), ONE)
+    return problems.make_problem(architecture, make_rows() if X is None else X, penalties, corruption, weights)
 
 
 def project(problem, **options):
     variables = centred_variables(Layout(problem.architecture, -1), problem.architecture, 0.6, 0.7)
-    offset = column_means(problem.draws, problem.weights, ONE)
+    offset = column_means(problem.inputs, problem.weights, SERIAL)
     return ProjectedObjective(problem, variables, offset=offset, **options)
 
 
@@ -60,7 +60,7 @@ def join(problem):
     """The objective of all layers, whose variables are the parameters themselves."""
     layout = Layout(problem.architecture)
     variables = CentredVariables(layout, *([part] * layout.n_layers for part in (1.0, 1.0, None)))
-    offset = column_means(problem.draws, problem.weights, ONE)
+    offset = column_means(problem.inputs, problem.weights, SERIAL)
     return Objective(problem, variables, offset=offset)
 
 
@@ -126,16 +126,16 @@ def test_it_is_the_joint_objective_at_its_minimum_over_the_last_layer(activation
         problem = make_problem(architecture, penalties, None, corruption, weights)
         objective, joint = project(problem, block_size=block_size), join(problem)
         theta = random_theta(objective)
-        value, gradient = objective(theta)
-        parameters = objective.parameters(theta)
-        joint_value, joint_gradient = joint(joint_theta(joint, *parameters))
+        value, gradient, *_ = objective(theta)
+        parameters = parameters_at(objective, theta)
+        joint_value, joint_gradient, *_ = joint(joint_theta(joint, *parameters))
         np.testing.assert_allclose(value, joint_value, rtol=1e-11)
         *weight_gradients, last_W = Layout(architecture).views(joint_gradient)[0]
         *intercept_gradients, last_b = Layout(architecture).views(joint_gradient)[1]
         np.testing.assert_allclose(last_W, 0, atol=1e-11)
         np.testing.assert_allclose(last_b, 0, atol=1e-11)
         expected = flatten(weight_gradients, intercept_gradients)
-        objective._variables.pull_back(expected)
+        objective._variables.pull_back(expected, SERIAL)
         np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=1e-10)
 
 
@@ -143,9 +143,9 @@ def test_it_is_the_joint_objective_at_its_minimum_over_the_last_layer(activation
 def test_the_other_layers_of_its_parameters_are_those_of_theta(depth):
     objective = project(make_problem(make_architecture("softplus", depth)))
     theta, expected = random_theta(objective), np.empty(objective.size)
-    objective._variables.to_parameters(theta, out=expected)
-    weights, intercepts = objective.parameters(theta)
-    np.testing.assert_array_equal(flatten(weights[:-1], intercepts[:-1]), expected)
+    objective._variables.to_parameters(theta, expected, SERIAL)
+    weights, intercepts = parameters_at(objective, theta)
+    np.testing.assert_allclose(flatten(weights[:-1], intercepts[:-1]), expected, rtol=1e-13)
     assert {part.dtype for part in (*weights, *intercepts)} == {np.dtype(np.float64)}
 
 
@@ -159,8 +159,8 @@ def test_value_is_that_of_least_squares():
     problem = make_problem(make_architecture("softplus"), X=X, corruption=Gaussian(0.2))
     objective = project(problem)
     theta = random_theta(objective)
-    (W, _), (b, _) = objective.parameters(theta)
-    rows = np.vstack(problem.draws)
+    (W, _), (b, _) = parameters_at(objective, theta)
+    rows = np.vstack([draw.X for draw in problem.inputs])
     H = np.log1p(np.exp((rows - rows.mean(axis=0)) @ W + b))
     np.testing.assert_allclose(objective(theta)[0], least_squares_value(H, np.vstack([X, X])), rtol=1e-12)
 
@@ -176,7 +176,7 @@ def test_value_is_that_of_ridge_regression():
     V = np.linalg.solve(H.T @ H / N_SAMPLES + 0.15 * np.eye(3), H.T @ centred / N_SAMPLES)
     expected = 0.5 * np.sum((H @ V - centred) ** 2) / N_SAMPLES + 0.15 / 2 * (np.sum(W**2) + np.sum(V**2))
     np.testing.assert_allclose(objective(theta)[0], expected, rtol=1e-12)
-    np.testing.assert_allclose(objective.parameters(theta)[0][1], V, rtol=1e-10)
+    np.testing.assert_allclose(parameters_at(objective, theta)[0][1], V, rtol=1e-10)
 
 
 # What must not matter.
@@ -188,10 +188,10 @@ def test_block_size_does_not_matter(depth, dtype):
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, make_rows(dtype), Masking(0.3), UNEVEN)
     first, *others = [project(problem, block_size=size) for size in (None, 1, 2, 3, 9)]
     theta = random_theta(first)
-    value, gradient = first(theta)
+    value, gradient, *_ = first(theta)
     tolerance = 20 * np.finfo(dtype).eps
     for objective in others:
-        other_value, other_gradient = objective(theta)
+        other_value, other_gradient, *_ = objective(theta)
         np.testing.assert_allclose(other_value, value, rtol=tolerance)
         np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
 
@@ -203,12 +203,12 @@ def test_threads_do_not_matter(monkeypatch, depth, n_threads):
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, Masking(0.3), UNEVEN)
     single = project(problem, block_size=2)
     theta = random_theta(single)
-    value, gradient = single(theta)
+    value, gradient, *_ = single(theta)
     with ThreadPoolExecutor(n_threads) as executor:
         objective = project(problem, block_size=2, threads=RowThreads(n_threads, executor))
-        shared_value, shared_gradient = objective(theta)
+        shared_value, shared_gradient, *_ = objective(theta)
         again = objective(theta)
-    assert len(objective._deals) == n_threads
+    assert len(objective._workers) == n_threads
     np.testing.assert_allclose(shared_value, value, rtol=1e-13)
     np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
     assert again[0] == shared_value
@@ -221,7 +221,7 @@ def test_integer_weights_repeat_rows(depth):
     weighted = project(make_problem(architecture, EVERY_PENALTY, weights=counts.astype(float)))
     repeated = project(make_problem(architecture, EVERY_PENALTY, np.repeat(make_rows(), counts, axis=0)))
     theta = random_theta(weighted)
-    (value, gradient), (expected_value, expected_gradient) = weighted(theta), repeated(theta)
+    (value, gradient, *_), (expected_value, expected_gradient, *_) = weighted(theta), repeated(theta)
     np.testing.assert_allclose(value, expected_value, rtol=1e-12)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-10, atol=1e-12)
 
@@ -232,11 +232,12 @@ def test_an_evaluation_leaves_its_inputs_unchanged(depth, corruption):
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, corruption, UNEVEN)
     objective = project(problem)
     theta = random_theta(objective)
-    arrays = [theta, problem.X, *problem.draws, problem.weights, problem.mean, objective._offset]
+    rows = [draw.X for draw in (problem.targets, *problem.inputs)]
+    arrays = [theta, *rows, problem.weights, problem.mean, objective._offset]
     copies = [array.copy() for array in arrays]
     first = objective(theta)
     objective(random_theta(objective, seed=5))
-    objective.parameters(random_theta(objective, seed=6))
+    parameters_at(objective, random_theta(objective, seed=6))
     again = objective(theta)
     for array, copy in zip(arrays, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
@@ -256,7 +257,7 @@ def test_float32_agrees_with_float64(activation, depth):
         project(make_problem(architecture, EVERY_PENALTY, X.astype(dtype))) for dtype in (np.float32, np.float64)
     )
     theta = random_theta(double)
-    (value, gradient), (value_32, gradient_32) = double(theta), single(theta)
+    (value, gradient, *_), (value_32, gradient_32, *_) = double(theta), single(theta)
     assert isinstance(value_32, float)
     assert gradient_32.dtype == np.float64
     np.testing.assert_allclose(value_32, value, rtol=1e-5)
@@ -270,15 +271,17 @@ def test_a_large_mean_costs_no_digits_in_float32(corruption):
     problem = make_problem(architecture, X=X, corruption=corruption)
     objective = project(problem)
     theta = random_theta(objective)
-    value, gradient = objective(theta)
-    draws = [draw.astype(float) for draw in problem.draws]
-    joint = join(problem_of(architecture, (), X.astype(float), draws, problem.weights, problem.mean, ONE))
-    weights, intercepts = objective.parameters(theta)
-    intercepts[0] += (joint._offset - objective._offset) @ weights[0]
-    joint_value, joint_gradient = joint(joint_theta(joint, weights, intercepts))
+    value, gradient, *_ = objective(theta)
+    draws = [rows_of(draw.X.astype(float)) for draw in problem.inputs]
+    weights, statistics = problem.weights, problem.target_statistics
+    rows = rows_of(X.astype(float))
+    joint = join(problem_of(architecture, (), rows, weights, statistics, SERIAL, corruption and draws))
+    weights, intercepts = parameters_at(objective, theta)
+    intercepts[0] += (joint._offset - objective._rounded_offset) @ weights[0]
+    joint_value, joint_gradient, *_ = joint(joint_theta(joint, weights, intercepts))
     (dW, last_dW), (db, _) = Layout(architecture).views(joint_gradient)
     expected = flatten([dW], [db])
-    objective._variables.pull_back(expected)
+    objective._variables.pull_back(expected, SERIAL)
     np.testing.assert_allclose(value, joint_value, rtol=5e-6)
     np.testing.assert_allclose(last_dW, 0, atol=5e-6)
     # In float32 the offset is rounded by up to 5e-4, which the gradient of W feels through that of b.
@@ -334,13 +337,13 @@ def test_a_near_perfect_fit_is_the_joint_objective_at_its_parameters(dtype, nois
     X, W = nearly_linear(noise, dtype, n_components)
     W = split(W) if activation == "relu" else W
     objective, theta = code_of(W, X=X, activation=activation, weights=WEIGHTS_OF_60)
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     joint = join(make_problem(objective._architecture, X=X.astype(float), weights=WEIGHTS_OF_60))
-    joint_value, joint_gradient = joint(joint_theta(joint, *objective.parameters(theta)))
+    joint_value, joint_gradient, *_ = joint(joint_theta(joint, *parameters_at(objective, theta)))
     np.testing.assert_allclose(value, joint_value, rtol=5e-3)
     (dW, _), (db, _) = Layout(joint._architecture).views(joint_gradient)
     expected = flatten([dW], [db])
-    objective._variables.pull_back(expected)
+    objective._variables.pull_back(expected, SERIAL)
     if noise**2 > 100 * np.finfo(dtype).eps:
         np.testing.assert_allclose(gradient, expected, atol=0.02 * np.abs(expected).max())
 
@@ -351,7 +354,7 @@ def test_a_perfect_fit(dtype, n_components):
     """Of a linear code as wide as X, or wider, the residuals are rounding errors."""
     W = np.random.default_rng(1).standard_normal((6, n_components))
     objective, theta = code_of(W, X=make_rows(dtype))
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     rounding = 1e3 * np.finfo(dtype).eps
     assert 0 <= value < rounding**2
     assert np.abs(gradient).max() < rounding
@@ -428,7 +431,7 @@ def test_gradient_of_a_singular_code(kind):
     """Along a direction that leaves the code's rank as it is; and against it the value falls."""
     W, b, dW, db, activation = singular_code(kind)
     objective, theta = code_of(W, b, activation=activation)
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     direction = theta_of(objective, [dW], [db])
     np.testing.assert_allclose(gradient @ direction, slope(objective, theta, direction), rtol=1e-6, atol=1e-8)
     if kind != "all constant":
@@ -441,10 +444,10 @@ def test_gradient_of_a_singular_code_is_the_joint_one(kind):
     objective, theta = code_of(W, b, activation=activation)
     joint = join(objective._problem)
     weight_gradients, intercept_gradients = Layout(joint._architecture).views(
-        joint(joint_theta(joint, *objective.parameters(theta)))[1]
+        joint(joint_theta(joint, *parameters_at(objective, theta)))[1]
     )
     expected = flatten(weight_gradients[:1], intercept_gradients[:1])
-    objective._variables.pull_back(expected)
+    objective._variables.pull_back(expected, SERIAL)
     np.testing.assert_allclose(objective(theta)[1], expected, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(weight_gradients[1], 0, atol=1e-11)
 
@@ -457,13 +460,13 @@ def test_units_that_are_almost_the_same(dtype, distance):
     W, b, _, _, _ = singular_code("duplicate")
     W[:, 1] += distance * np.arange(6)
     objective, theta = code_of(W, b, X, "tanh")
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     exact = X.astype(float)
     H = np.tanh((exact - exact.mean(axis=0)) @ W)
     low, high = least_squares_value(H, exact), least_squares_value(H[:, [0, 2, 3]], exact)
     assert 0.99 * low <= value <= 1.01 * high
     joint = join(make_problem(objective._architecture, X=exact))
-    np.testing.assert_allclose(value, joint(joint_theta(joint, *objective.parameters(theta)))[0], rtol=0.01)
+    np.testing.assert_allclose(value, joint(joint_theta(joint, *parameters_at(objective, theta)))[0], rtol=0.01)
     assert np.isfinite(gradient).all()
 
 
@@ -471,7 +474,7 @@ def test_units_that_are_almost_the_same(dtype, distance):
 def test_rows_that_are_all_the_same(dtype):
     X = np.full((5, 6), 0.1, dtype)
     objective, theta = code_of(np.ones((6, 3)), X=X, activation="tanh")
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
     assert value == pytest.approx(0, abs=1e-30 if dtype == np.float64 else 1e-14)
     np.testing.assert_allclose(gradient, 0, atol=1e-12)
 
@@ -482,7 +485,7 @@ def test_rows_that_are_all_the_same(dtype):
 def test_overflow_is_a_value_that_is_not_finite(activation, depth, dtype):
     """From which the solver steps back; it is no error."""
     objective = project(make_problem(make_architecture(activation, depth), X=make_rows(dtype)))
-    value, _ = objective(np.finfo(dtype).max ** 0.75 * random_theta(objective))
+    value, *_ = objective(np.finfo(dtype).max ** 0.75 * random_theta(objective))
     bounded = np.isfinite(ACTIVATIONS[activation].bounds).all()
     assert isinstance(value, float)
     assert np.isfinite(value) if bounded else not value < 0
@@ -568,17 +571,16 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("architecture", "penalties", "parameter"), REFUSED)
-def test_why_not_projectable(architecture, penalties, parameter):
-    assert parameter in why_not_projectable(make_problem(architecture, penalties))
+def test_why_it_does_not_apply(architecture, penalties, parameter):
+    assert parameter in ProjectedSearch().why_not(make_problem(architecture, penalties))
 
 
 @every_depth
 @every_activation
-def test_every_other_problem_is_projectable(activation, depth):
+def test_it_applies_to_every_other_problem(activation, depth):
     for penalties, corruption in product(PENALTY_SETS.values(), (None, Masking(0.3))):
-        assert (
-            why_not_projectable(make_problem(make_architecture(activation, depth), penalties, None, corruption)) is None
-        )
+        problem = make_problem(make_architecture(activation, depth), penalties, None, corruption)
+        assert ProjectedSearch().why_not(problem) is None
 
 
 def test_a_contraction_of_rows_is_no_decay_of_the_last_layer():
@@ -586,5 +588,5 @@ def test_a_contraction_of_rows_is_no_decay_of_the_last_layer():
     W = np.random.default_rng(1).standard_normal((6, 3))
     plain, theta = code_of(W)
     contracted, _ = code_of(W, penalties=(Contraction(0.4),))
-    np.testing.assert_array_equal(contracted.parameters(theta)[0][1], plain.parameters(theta)[0][1])
+    np.testing.assert_array_equal(parameters_at(contracted, theta)[0][1], parameters_at(plain, theta)[0][1])
     np.testing.assert_allclose(contracted(theta)[0] - plain(theta)[0], 0.4 * np.sum(W**2), rtol=1e-10)

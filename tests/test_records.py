@@ -10,11 +10,13 @@ import pytest
 from scipy.sparse import csr_array
 
 import skae
+from skae._network.network import Network
 from skae._objective.problem import Problem
-from skae._rows.blocks import Centred, Dense, OffsetSparse
+from skae._rows.blocks import rows_of
+from skae._rows.factors import Dense, OffsetSparse
 from skae._solvers.result import SolverResult
 from skae._training.early_stopping import HeldOut
-from skae._training.history import Outcome
+from skae._training.result import TrainingResult
 from skae.corruption import Blur, Masking
 from skae.penalties import Contraction, KLSparsity, WeightDecay
 
@@ -32,13 +34,14 @@ def filled(record, **fields):
     [
         lambda: Dense(X),
         lambda: OffsetSparse(csr_array(X), w),
-        lambda: Centred(X, w),
-        lambda: HeldOut(X, w),
+        lambda: rows_of(X),
+        lambda: HeldOut(rows_of(X), w),
+        lambda: filled(Network),
         lambda: filled(Problem),
-        lambda: filled(Outcome),
+        lambda: filled(TrainingResult),
         lambda: filled(SolverResult),
     ],
-    ids=["Dense", "OffsetSparse", "Centred", "HeldOut", "Problem", "Outcome", "SolverResult"],
+    ids=["Dense", "OffsetSparse", "Rows", "HeldOut", "Network", "Problem", "TrainingResult", "SolverResult"],
 )
 def test_records_of_arrays_are_compared_by_identity(make):
     record, other = make(), make()

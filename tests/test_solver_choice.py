@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._objective.joint import Objective
-from skae._training.run import SOLVERS
+from skae._solvers.registry import SOLVERS
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay

@@ -11,7 +11,8 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae._rows.blocks import Centred, Dense, OffsetSparse
+from skae._rows.blocks import rows_of
+from skae._rows.factors import Dense, OffsetSparse
 from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking, corrupted
 from skae.metrics import feature_errors, neg_reconstruction_error, reconstruction_r2
 
@@ -250,11 +251,11 @@ def test_products_with_centred_rows(kind):
     rng = np.random.default_rng(0)
     X, offset, W, delta = make_data(), rng.uniform(size=8), rng.uniform(size=(8, 2)), rng.uniform(size=(10, 2))
     scratch = np.empty((12, 8))
-    block = Centred(kind(X), offset).block(slice(5, 15), scratch)
+    block = rows_of(kind(X)).less(offset, slice(5, 15), scratch)
     assert isinstance(block, Dense if kind is np.asarray else OffsetSparse)
     product, transposed = np.empty((10, 2)), np.empty((8, 2))
     block.times(W, out=product)
     assert_allclose(product, (X[5:15] - offset) @ W, rtol=1e-12)
     block.transposed_times(delta, out=transposed)
     assert_allclose(transposed, (X[5:15] - offset).T @ delta, rtol=1e-12)
-    assert_allclose(Centred(kind(X), offset).dense(slice(5, 15), scratch), X[5:15] - offset, rtol=1e-12)
+    assert_allclose(block.dense(scratch), X[5:15] - offset, rtol=1e-12)

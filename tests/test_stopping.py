@@ -159,7 +159,7 @@ def evaluated(monkeypatch):
     rows, evaluate = [], Objective.__call__
 
     def recorded(self, theta):
-        rows.append(self._problem.X.shape[0])
+        rows.append(len(self._problem.targets))
         return evaluate(self, theta)
 
     monkeypatch.setattr(Objective, "__call__", recorded)

@@ -4,13 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from problems import make_problem
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
-from skae._objective.problem import make_problem
 from skae._objective.projected import ProjectedObjective
-from skae._rows.threads import RowThreads
 from skae._variables.centring import CentredVariables
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES, make_loss
@@ -88,10 +87,10 @@ def test_value_and_gradient(activation, loss, depth, tied):
     n_layers = 2 * depth
     identity = CentredVariables(layout, [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
     offset = np.zeros(WIDTHS[0])
-    problem = make_problem(architecture, penalties, targets, [inputs], weights, offset, RowThreads(1))
+    problem = make_problem(architecture, targets, penalties, lambda X, rng: inputs, weights, n_draws=1)
     objective = Objective(problem, identity, offset=offset, block_size=4)
     theta = 0.7 * rng.standard_normal(objective.size)
-    value, gradient = objective(theta)
+    value, gradient, terms, _ = objective(theta)
 
     flat = torch.tensor(theta, requires_grad=True)
     shares = torch.tensor(weights / weights.sum())
@@ -99,8 +98,8 @@ def test_value_and_gradient(activation, loss, depth, tied):
         flat, architecture, activation, loss, torch.tensor(inputs), torch.tensor(targets), shares, bounded
     )
     expected.backward()
-    np.testing.assert_allclose(objective.terms.sum(), expected.item(), rtol=1e-12)
-    np.testing.assert_allclose(value, expected.item() - problem.least, rtol=1e-10)
+    np.testing.assert_allclose(terms.sum(), expected.item(), rtol=1e-12)
+    np.testing.assert_allclose(value, expected.item() - problem.perfect_loss, rtol=1e-10)
     np.testing.assert_allclose(gradient, flat.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
@@ -132,11 +131,10 @@ def test_projected_value_and_gradient(activation, depth):
     penalties = [WeightDecay(ALPHA), L1Sparsity(L1), Contraction(LAMBDA)] + [KLSparsity(BETA, RHO)] * bounded
     n_layers = 2 * depth - 1
     identity = CentredVariables(Layout(architecture, -1), [1.0] * n_layers, [1.0] * n_layers, [None] * n_layers)
-    mean = weights @ targets / weights.sum()
-    problem = make_problem(architecture, penalties, targets, [inputs], weights, mean, RowThreads(1))
+    problem = make_problem(architecture, targets, penalties, lambda X, rng: inputs, weights, n_draws=1)
     objective = ProjectedObjective(problem, identity, offset=np.zeros(WIDTHS[0]), block_size=4)
     theta = 0.7 * rng.standard_normal(objective.size)
-    value, gradient = objective(theta)
+    value, gradient, *_ = objective(theta)
 
     trunk = torch.tensor(theta, requires_grad=True)
     shares = torch.tensor(weights / weights.sum())

@@ -1,53 +1,80 @@
-"""The scikit-learn shell of all autoencoders: validation, fitted attributes, and the methods of a transformer."""
+"""The scikit-learn side of all autoencoders: parameters, validation and `fit`."""
 
 import warnings
-from abc import ABC, abstractmethod
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import field, replace
 from functools import partial
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
-from sklearn.utils.parallel import Parallel, delayed
 
 from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
 from skae._estimators.callbacks import fit_task
+from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, fitted_attributes
 from skae._network.architecture import Architecture
 from skae._network.parameters import Parameters
 from skae._objective.problem import make_problem
 from skae._objective.units import SCALE, units_of
+from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
-from skae._rows.moments import column_means, scale_about
-from skae._rows.principal_axes import count_for_share
+from skae._rows.principal_axes import count_for_share, principal_axes
+from skae._rows.statistics import statistics_of
 from skae._rows.threads import row_threads
 from skae._solvers.lbfgs import LBFGS
-from skae._training.diagnosis import complaint
+from skae._solvers.registry import SOLVERS, choose_solver
+from skae._training.diagnosis import examine
 from skae._training.early_stopping import HeldOut, draw_held_out
-from skae._training.history import Cancellation
 from skae._training.log import Log
-from skae._training.run import SOLVERS, choose_solver, run
+from skae._training.messages import warning_about
+from skae._training.run import Training
 from skae._typing import MatrixLike
 from skae._validation import hidden_widths, validated_weights
-from skae.activations import ACTIVATIONS
-from skae.losses import LOSSES, make_loss
+from skae.activations import ACTIVATIONS, Activation, make_activation
+from skae.losses import LOSSES, Loss, make_loss
 from skae.penalties import Penalty, WeightDecay
 
-# Components of a code whose size is left to us.
+# Largest default of n_components.
 _MAX_DEFAULT_SIZE = 100
 
 
-class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
+@estimator
+class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     """Base of the autoencoders; a subclass adds a penalty or corrupts the inputs."""
+
+    n_components: int | float | None = field(default=None, kw_only=False)
+    hidden_layer_sizes: int | Sequence[int] = ()
+    activation: str | Activation = "logistic"
+    code_activation: str | Activation | None = None
+    loss: str | Loss = "squared_error"
+    output_activation: str = "auto"
+    tied_weights: bool | str = False
+    alpha: float | str = SCALE
+    scale_code: bool | str = "auto"
+    penalties: Sequence[Penalty] = ()
+    solver: str = "auto"
+    init: str = "glorot"
+    n_init: int = 1
+    n_jobs: int | None = None
+    max_iter: int = 1000
+    tol: float = 1e-3
+    n_iter_no_change: int = 10
+    max_fun: int = 15000
+    maxcor: int = 10
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    verbose: int | bool = 0
 
     _parameter_constraints = {
         "n_components": [None, integers(1), reals(0, 1, closed="neither", not_int=True)],
         "hidden_layer_sizes": [integers(1), "array-like"],
-        "activation": [one_of(*ACTIVATIONS)],
-        "code_activation": [None, one_of(*ACTIVATIONS)],
-        "loss": [one_of(*LOSSES)],
+        "activation": [one_of(*ACTIVATIONS), Activation],
+        "code_activation": [None, one_of(*ACTIVATIONS), Activation],
+        "loss": [one_of(*LOSSES), Loss],
         "output_activation": [one_of("auto", *ACTIVATIONS)],
         "tied_weights": ["boolean"],
         "alpha": [reals(0, closed="left"), one_of(SCALE)],
@@ -69,73 +96,20 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         "verbose": ["verbose"],
     }
 
-    @abstractmethod
-    def __init__(
-        self,
-        n_components,
-        *,
-        hidden_layer_sizes,
-        activation,
-        code_activation,
-        loss,
-        output_activation,
-        tied_weights,
-        alpha,
-        scale_code,
-        penalties,
-        solver,
-        init,
-        n_init,
-        n_jobs,
-        max_iter,
-        tol,
-        n_iter_no_change,
-        max_fun,
-        maxcor,
-        early_stopping,
-        validation_fraction,
-        warm_start,
-        random_state,
-        verbose,
-    ):
-        self.n_components = n_components
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.code_activation = code_activation
-        self.loss = loss
-        self.output_activation = output_activation
-        self.tied_weights = tied_weights
-        self.alpha = alpha
-        self.scale_code = scale_code
-        self.penalties = penalties
-        self.solver = solver
-        self.init = init
-        self.n_init = n_init
-        self.n_jobs = n_jobs
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.maxcor = maxcor
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = self.loss != "squared_error"
+        loss = self.loss if isinstance(self.loss, Loss) else LOSSES.get(self.loss)
+        tags.input_tags.positive_only = loss is not None and not loss.takes_any_unit
         return tags
 
     # alpha="scale" in the unit of each weight matrix.
-    _alpha_scale = 5e-3
+    _alpha_scale: ClassVar[float] = 5e-3
 
-    # What a subclass contributes.
+    # The contributions of a subclass.
 
-    _own_penalty_parameters: tuple[str, ...] = ()
+    _own_penalty_parameters: ClassVar[tuple[str, ...]] = ()
 
     def _own_penalties(self, units):
         """Return the penalties whose weights these parameters are."""
@@ -144,9 +118,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
     def _ties_weights(self):
         return self.tied_weights
 
-    def _draws(self, X, weights, rng):
-        """Return the targets, the network's inputs, a list of arrays of their shape, and the weights of the rows."""
-        return X, [X], weights
+    def _corrupted(self, X, weights, rng):
+        """Return the targets, a list of corruptions of them, and their weights. None: the inputs are the targets."""
+        return X, None, weights
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -155,14 +129,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. float32 is kept, everything else is worked on as float64. Sparse X is worked on as CSR and
+            Training data. float32 is kept, all other types are converted to float64. Sparse X is converted to CSR and
             never made dense as a whole.
 
         y : None
             Ignored.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows; a row of weight zero is left out, an integer weight repeats the row. None: equal.
+            Weights of the rows; a row of weight zero is left out, an integer weight repeats the row. If None, all rows
+            have the same weight.
 
         Returns
         -------
@@ -172,7 +147,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         Raises
         ------
         ValueError
-            If a parameter, X or the weights are out of their domain; the message says which and what is allowed.
+            If a parameter, X or the weights are out of their domain; the message names it, and the allowed values.
 
         Warns
         -----
@@ -182,21 +157,21 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         UserWarning
             If the result explains hardly more than the mean of the training rows, or mainly a few outliers; if the mean
             activation is far from the sparsity target; or if early stopping selected an iterate from before the
-            penalties took effect. The text gives the cause as far as it is known, and what to change.
+            penalties took effect. The text gives the cause as far as it is known, and a change to try.
 
         Notes
         -----
         Equal rows are merged, and their weights added, if X has at most 2^22 entries or fewer than half of its rows are
         distinct. In the first case the result does not depend on the order of the rows.
         """
-        going_on = self.warm_start and hasattr(self, "coefs_")
-        # First, and left as it is by an error: scikit-learn tears down what this sets up.
-        task = fit_task(self, 1 if going_on else self.n_init, self.max_iter)
+        goes_on = self.warm_start and hasattr(self, "coefs_")
+        # Before the state is saved: scikit-learn itself undoes the effects of this call.
+        task = fit_task(self, 1 if goes_on else self.n_init, self.max_iter)
         before = self.__dict__.copy()
-        seed = self.random_state
+        seed: Any = self.random_state
         drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
         try:
-            fitted = self._fit(X, sample_weight, going_on, task)
+            fitted = self._fit(X, sample_weight, goes_on, task)
             task.end(fitted)
         except BaseException:
             self.__dict__.clear()
@@ -207,104 +182,43 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
         self.__dict__.update(fitted)
         return self
 
-    def _fit(self, X, sample_weight, going_on, task):
+    def _fit(self, X, sample_weight, goes_on, task):
         """Return the fitted attributes."""
         given, every_row = X, self._validated(X, reset=True)
         weights = validated_weights(sample_weight, every_row)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        seed = self._held_out_seed if going_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
+        seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
         X, weights, held_out, rows, firsts = self._split(every_row, weights, seed)
         task.begin(every_row, given, sample_weight, rows)
         del every_row  # it may be a copy, and X another one
 
         with row_threads() as threads:
-            mean = column_means([X], weights, threads)
-            architecture = self._make_architecture(X, weights, mean, threads)
-            n_distinct = X.shape[0]
-            inputs = self._draws(X, weights, corruption_rng)
-            problem = make_problem(architecture, (), *inputs, mean, threads, n_distinct)
-            problem = replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
-
-        start = self._previous_parameters(architecture) if going_on else None
-        rngs = [init_rng] if going_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
-        attributes = partial(fitted_attributes, problem, self._penalty_parameters, self._scales_code(architecture))
-        precision = np.finfo(problem.X.dtype).eps
-        search = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
-        trained = self._best_run(problem, search, held_out, rngs, task, attributes, start, threads.n_threads)
-        self._check_result(trained, problem, search, firsts)
-        return attributes(trained.outcome) | {"_held_out_seed": seed if self.early_stopping else None}
-
-    @property
-    def _penalty_parameters(self):
-        return "alpha", *self._own_penalty_parameters
-
-    def _every_penalty(self, units, architecture):
-        decay = WeightDecay(units.weight_decays(self.alpha, self._alpha_scale))
-        penalties = (decay, *self._own_penalties(units), *self.penalties)
-        for penalty in penalties:
-            penalty.check(architecture)
-        return penalties
-
-    def _scales_code(self, architecture):
-        if self.scale_code == "auto":
-            return architecture.code.is_bounded
-        return self.scale_code
-
-    def _split(self, X, weights, seed):
-        """Split the distinct rows of X.
-
-        Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
-        trained on, and the index of the first one that equals each.
-        """
-        loss = make_loss(self.loss, self.output_activation)
-        distinct = distinct_rows(X, weights)
-        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
-        if self.early_stopping:
-            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
-            held_out = HeldOut(*distinct.take(X, ~trained_on))
-            loss.check_targets(held_out.X)
-        X, weights = distinct.take(X, trained_on)
-        loss.check_targets(X)
-        return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
-
-    def _best_run(self, problem, search, held_out, rngs, task, attributes, start, n_parts):
-        """Return the best of the runs, one a generator, as Trained."""
-        n_jobs = min(len(rngs), effective_n_jobs(self.n_jobs))
-        settings = {
-            "problem": problem,
-            "solver": choose_solver(self.solver, problem, self._search_options()),
-            "search": search,
-            "thread_options": {"n_parts": n_parts, "at_most": max(1, n_parts // n_jobs)},
-            "cancellation": Cancellation(),
-            "held_out": held_out,
-            "start": start,
-            "init": self.init,
-        }
+            problem = self._make_problem(X, weights, corruption_rng, threads)
+            n_parts = threads.n_threads
+            is_fresh_on_axes = self.init == "pca" and not goes_on
+            axes = self._first_axes(problem, threads) if is_fresh_on_axes else None
+        limits = self._limits(problem)
+        training = Training(
+            problem=problem,
+            start=self._previous_parameters(problem.architecture) if goes_on else None,
+            solver=choose_solver(self.solver, problem, self._search_options()),
+            limits=limits,
+            held_out=held_out,
+            axes=axes,
+            n_parts=n_parts,
+        )
+        rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
+        attributes = partial(
+            fitted_attributes, problem, self._penalty_parameters, self._scales_code(problem.architecture)
+        )
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
-        try:
-            # One job stays here, where callbacks need no copies.
-            runs = Parallel(n_jobs=n_jobs)(
-                delayed(run)(**settings, rng=rng, watchers=watching)
-                for rng, watching in zip(rngs, watchers, strict=True)
-            )
-        except BaseException:
-            settings["cancellation"].cancel()
-            raise
-        return min(runs, key=lambda trained: trained.figure_of_merit)
+        result = training.best(rngs, watchers, self.n_jobs)
+        self._check_result(result, problem, limits, firsts)
+        return attributes(result) | {"_held_out_seed": seed if self.early_stopping else None}
 
-    def _search_options(self):
-        """The options, in words, that a solver without a search could not honour."""
-        options = ["early_stopping=True"] if self.early_stopping else []
-        return options + ([f"n_init={self.n_init}"] if self.n_init > 1 else [])
-
-    def _logs(self, problem, index, n_runs):
-        if not self.verbose:
-            return []
-        name = type(self).__name__ + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
-        terms = ["reconstruction", *(type(penalty).__name__ for penalty in problem.penalties)]
-        return [Log(name, terms, every_iteration=self.verbose > 1)]
+    # The steps of a fit, in their order.
 
     def _validate_params(self):
         super()._validate_params()
@@ -320,34 +234,94 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
                 f"Got {getattr(self, name)!r} instead."
             )
 
-    def _make_architecture(self, X, weights, mean, threads):
-        hidden = ACTIVATIONS[self.activation]
-        return Architecture(
-            widths=(
-                X.shape[1],
-                *map(int, hidden_widths(self.hidden_layer_sizes)),
-                self._code_size(X, weights, mean, threads),
-            ),
-            hidden=hidden,
-            code=hidden if self.code_activation is None else ACTIVATIONS[self.code_activation],
-            loss=make_loss(self.loss, self.output_activation),
-            tied=self._ties_weights(),
-        )
-
-    def _code_size(self, X, weights, mean, threads):
-        if self.n_components is None:
-            return min(-(-X.shape[1] // 2), _MAX_DEFAULT_SIZE)
-        if self.n_components >= 1:
-            return int(self.n_components)
-        scale_about([X], weights, mean, threads)  # raises for what has no principal axes in this dtype
-        return count_for_share(X, weights, mean, threads, self.n_components)
-
     def _random_streams(self):
-        """Independent streams of `random_state`, so that what one of them draws does not change the others."""
+        """Return independent streams of `random_state`: draws from one of them do not change the others."""
         seed = self.random_state
         if isinstance(seed, np.random.RandomState):
             seed = seed.randint(np.iinfo(np.int32).max)
         return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)]
+
+    def _split(self, X, weights, seed):
+        """Split the distinct rows of X.
+
+        Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
+        trained on, and the index of the first one that equals each.
+        """
+        loss = make_loss(self.loss, self.output_activation)
+        distinct = distinct_rows(X, weights)
+        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
+        if self.early_stopping:
+            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
+            held_out_X, held_out_weights = distinct.take(X, ~trained_on)
+            loss.check_targets(held_out_X)
+            held_out = HeldOut(rows_of(held_out_X), held_out_weights)
+        X, weights = distinct.take(X, trained_on)
+        loss.check_targets(X)
+        return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
+
+    def _make_problem(self, X, weights, rng, threads):
+        rows = rows_of(X)
+        statistics = statistics_of([rows], weights, threads)
+        architecture = self._make_architecture(rows, weights, statistics, threads)
+        targets, corrupted, target_weights = self._corrupted(X, weights, rng)
+        problem = make_problem(
+            architecture,
+            (),
+            rows if targets is X else rows_of(targets),
+            target_weights,
+            statistics,
+            threads,
+            corrupted and [rows_of(draw) for draw in corrupted],
+            n_distinct=len(rows),
+        )
+        return replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
+
+    def _make_architecture(self, rows, weights, statistics, threads):
+        hidden = make_activation(self.activation)
+        widths = (
+            rows.shape[1],
+            *map(int, hidden_widths(self.hidden_layer_sizes)),
+            self._code_size(rows, weights, statistics, threads),
+        )
+        return Architecture(
+            widths=widths,
+            hidden=hidden,
+            code=hidden if self.code_activation is None else make_activation(self.code_activation),
+            loss=make_loss(self.loss, self.output_activation),
+            tied=self._ties_weights(),
+        )
+
+    def _code_size(self, rows, weights, statistics, threads):
+        if self.n_components is None:
+            return min(-(-rows.shape[1] // 2), _MAX_DEFAULT_SIZE)
+        if self.n_components >= 1:
+            return int(self.n_components)
+        return count_for_share(rows, weights, statistics.mean, threads, self.n_components)
+
+    @property
+    def _penalty_parameters(self):
+        return "alpha", *self._own_penalty_parameters
+
+    def _every_penalty(self, units, architecture):
+        decay = WeightDecay(units.weight_decays(self.alpha, self._alpha_scale))
+        penalties = (decay, *self._own_penalties(units), *self.penalties)
+        for penalty in penalties:
+            penalty.check(architecture)
+        return penalties
+
+    def _first_axes(self, problem, threads):
+        """Return the variances along the principal axes for the first layer, and the axes."""
+        mean, width = problem.mean, problem.architecture.widths[1]
+        return principal_axes(problem.targets, problem.weights, mean, threads, width)[:2]
+
+    def _limits(self, problem):
+        precision = np.finfo(problem.targets.dtype).eps
+        return LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
+
+    def _search_options(self):
+        """Return the options, in words, that a solver without a search could not honour."""
+        options = ["early_stopping=True"] if self.early_stopping else []
+        return options + ([f"n_init={self.n_init}"] if self.n_init > 1 else [])
 
     def _previous_parameters(self, architecture):
         if self._architecture != architecture:
@@ -357,30 +331,42 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
             )
         return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
-    def _check_result(self, trained, problem, search, firsts):
+    def _logs(self, problem, index, n_runs):
+        if not self.verbose:
+            return []
+        name = type(self).__name__ + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
+        terms = ["reconstruction", *(type(penalty).__name__ for penalty in problem.penalties)]
+        return [Log(name, terms, every_iteration=self.verbose > 1)]
+
+    def _scales_code(self, architecture):
+        return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
+
+    def _check_result(self, result, problem, limits, firsts):
         """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first."""
-        if not trained.is_finite:
+        if not result.is_finite:
             raise ValueError(
-                f"The solver ended on values that are not finite (objective {trained.result.fun}). "
+                f"The solver ended on values that are not finite (objective {result.loss}). "
                 "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
             )
-        if not np.isfinite(trained.figure_of_merit):
+        if not np.isfinite(result.selection_loss):
             raise ValueError(
                 "early_stopping=True needs held-out rows with a finite loss, but theirs was "
-                f"{trained.figure_of_merit} at every iteration: some are far outside what was trained on. Look for "
-                "outliers, scale X, or set early_stopping=False."
+                f"{result.validation_loss} at every iteration: some are far outside the range of the training rows. "
+                "Look for outliers, scale X, or set early_stopping=False."
             )
+        with row_threads() as threads:
+            verdict = examine(problem, result, threads)
         own = [
             _assignment(name, getattr(self, name), penalty.weight)
             for name, penalty in zip(self._penalty_parameters, problem.penalties, strict=False)
         ]
-        further = [f"{penalty!r} among the penalties" for penalty in self.penalties]
-        warning = complaint(
-            trained,
+        warning = warning_about(
+            result,
+            verdict,
             problem,
-            search,
+            limits,
             name=type(self).__name__,
-            penalty_names=own + further,
+            penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
             outliers=firsts[np.unique(problem.outliers % problem.n_distinct)],
         )
         if warning is not None:
@@ -389,5 +375,5 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods, ABC):
 
 
 def _assignment(name, strength, resolved):
-    """Return how a user would write a strength, and what came of it if that is another number."""
+    """Return a strength as a user would write it, with the resolved value after "scale"."""
     return f"{name}={strength!r} ({np.max(resolved):.2g})" if strength == SCALE else f"{name}={strength:g}"

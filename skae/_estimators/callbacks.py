@@ -3,6 +3,8 @@
 import numpy as np
 
 from skae._compat import safe_indexing
+from skae._solvers.history import Watcher
+from skae._training.result import result_at
 
 
 def fit_task(estimator, n_restarts, n_iterations):
@@ -76,7 +78,7 @@ class FitTask:
         self._stop = _begin(self._context, self._data)
 
     def searches(self, index, attributes):
-        """Return the watchers of a restart; `attributes` turns an Outcome into the attributes of a fitted estimator."""
+        """Return the watchers of a restart; `attributes` makes fitted attributes of a TrainingResult."""
         own = None
         if self._n_restarts > 1:
             own = self._context.subcontext("restart", task_id=index, max_subtasks=self._n_iterations)
@@ -86,8 +88,8 @@ class FitTask:
         _end(self._context, self._data, reconstruction_attributes=fitted)
 
 
-class SearchTask:
-    """The watcher that makes every iteration a task.
+class SearchTask(Watcher):
+    """Makes every iteration a task.
 
     Parameters
     ----------
@@ -97,9 +99,9 @@ class SearchTask:
         Of one restart of several.
 
     data : dict
-        What every hook gets.
+        Arguments of every hook.
 
-    attributes : callable(Outcome) -> dict
+    attributes : callable(TrainingResult) -> dict
 
     n_iterations : int
         At most so many.
@@ -126,19 +128,21 @@ class SearchTask:
 
     def __call__(self, iterate):
         iteration, self._iteration = self._iteration, None
-        self._stop |= _end(iteration, self._data, reconstruction_attributes=lambda: self._attributes(iterate.outcome()))
+        self._stop |= _end(
+            iteration, self._data, reconstruction_attributes=lambda: self._attributes(result_at(iterate))
+        )
         if not self._stop and iterate.number < self._n_iterations:
             self._begin_iteration()
         return self._stop
 
     def close(self):
-        """End what has begun: an iteration that the solver gave up, with nothing to show for it, and the restart."""
+        """End the open tasks: the iteration that the solver abandoned, and the restart."""
         for context in (self._iteration, self._own):
             if context is not None:
                 _end(context, {"estimator": self._data["estimator"]})
 
 
-# A callback asks to stop by a true return or by StopIteration, which must not end what happens to call the hook.
+# A callback asks to stop by a true return value or by StopIteration, which must not reach the caller of the hook.
 
 
 def _begin(context, data):

@@ -1,17 +1,13 @@
 """The contractive autoencoder."""
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from skae._compat import one_of, reals
 from skae._estimators.base import BaseAutoencoder
-from skae._estimators.docstrings import documented
+from skae._estimators.declaration import estimator
 from skae._objective.units import SCALE
-from skae.penalties import Contraction, Penalty
+from skae.penalties import Contraction
 
 
-@documented
+@estimator
 class ContractiveAutoencoder(BaseAutoencoder):
     r"""Autoencoder whose code changes little where the data does not.
 
@@ -66,68 +62,14 @@ class ContractiveAutoencoder(BaseAutoencoder):
     True
     """
 
+    contraction_weight: float | str = SCALE
+    tied_weights: bool | str = "auto"
+
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
         "contraction_weight": [reals(0, closed="left"), one_of(SCALE)],
         "tied_weights": ["boolean", one_of("auto")],
     }
-
-    def __init__(
-        self,
-        n_components: int | float | None = None,
-        *,
-        contraction_weight: float | str = "scale",
-        hidden_layer_sizes: int | Sequence[int] = (),
-        activation: str = "logistic",
-        code_activation: str | None = None,
-        loss: str = "squared_error",
-        output_activation: str = "auto",
-        tied_weights: bool | str = "auto",
-        alpha: float | str = "scale",
-        scale_code: bool | str = "auto",
-        penalties: Sequence[Penalty] = (),
-        solver: str = "auto",
-        init: str = "glorot",
-        n_init: int = 1,
-        n_jobs: int | None = None,
-        max_iter: int = 1000,
-        tol: float = 1e-3,
-        n_iter_no_change: int = 10,
-        max_fun: int = 15000,
-        maxcor: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        super().__init__(
-            n_components,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            code_activation=code_activation,
-            loss=loss,
-            output_activation=output_activation,
-            tied_weights=tied_weights,
-            alpha=alpha,
-            scale_code=scale_code,
-            penalties=penalties,
-            solver=solver,
-            init=init,
-            n_init=n_init,
-            n_jobs=n_jobs,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            maxcor=maxcor,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.contraction_weight = contraction_weight
 
     # contraction_weight="scale" in the units of loss, input and code.
     _contraction_weight_scale = 1.0

@@ -1,23 +1,22 @@
 """The denoising autoencoder."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
 
 from skae._compat import InvalidParameterError, integers, one_of, reals
 from skae._estimators.base import BaseAutoencoder
-from skae._estimators.docstrings import documented
-from skae.corruption import CORRUPTIONS, Corruption, corrupted
-from skae.penalties import Penalty
+from skae._estimators.declaration import estimator
+from skae.corruption import CORRUPTIONS, Corruption, prepared
 
 # With one corruption each, a few rows are learned by heart, noise and all. The repeated rows must fit into memory.
 _MIN_CORRUPTED_ROWS = 4000
 _MAX_REPEATED_ENTRIES = 2**22
 
 
-@documented
+@estimator
 class DenoisingAutoencoder(BaseAutoencoder):
     r"""Autoencoder that reconstructs the clean row from a corrupted one.
 
@@ -38,7 +37,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         `skae.corruption`, or a
         callable(X, rng) that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
         Its X has the distinct rows of that of `fit`, in an order of their own and perhaps many times.
-        Sparse X takes "masking", or a callable that returns sparse what it gets as CSR.
+        Sparse X takes "masking", or a callable that gets CSR and returns it sparse.
 
     corruption_level : float, default=0.25
         Share of the entries, in [0, 1], or the standard deviation of the Gaussian noise, in the unit of X. Objects
@@ -78,73 +77,16 @@ class DenoisingAutoencoder(BaseAutoencoder):
     (1797, 30)
     """
 
+    corruption: str | Corruption | Callable = "masking"
+    corruption_level: float = 0.25
+    n_corruptions: int = 1
+
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
         "corruption": [one_of(*CORRUPTIONS), Corruption, callable],
         "corruption_level": [reals(0, closed="left")],
         "n_corruptions": [integers(1)],
     }
-
-    def __init__(
-        self,
-        n_components: int | float | None = None,
-        *,
-        corruption: str | Corruption | Callable = "masking",
-        corruption_level: float = 0.25,
-        n_corruptions: int = 1,
-        hidden_layer_sizes: int | Sequence[int] = (),
-        activation: str = "logistic",
-        code_activation: str | None = None,
-        loss: str = "squared_error",
-        output_activation: str = "auto",
-        tied_weights: bool = False,
-        alpha: float | str = "scale",
-        scale_code: bool | str = "auto",
-        penalties: Sequence[Penalty] = (),
-        solver: str = "auto",
-        init: str = "glorot",
-        n_init: int = 1,
-        n_jobs: int | None = None,
-        max_iter: int = 1000,
-        tol: float = 1e-3,
-        n_iter_no_change: int = 10,
-        max_fun: int = 15000,
-        maxcor: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int | bool = 0,
-    ) -> None:
-        super().__init__(
-            n_components,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            code_activation=code_activation,
-            loss=loss,
-            output_activation=output_activation,
-            tied_weights=tied_weights,
-            alpha=alpha,
-            scale_code=scale_code,
-            penalties=penalties,
-            solver=solver,
-            init=init,
-            n_init=n_init,
-            n_jobs=n_jobs,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            maxcor=maxcor,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.corruption = corruption
-        self.corruption_level = corruption_level
-        self.n_corruptions = n_corruptions
 
     def _validate_params(self):
         super()._validate_params()
@@ -169,18 +111,17 @@ class DenoisingAutoencoder(BaseAutoencoder):
             raise ValueError(f"An object or a callable has its own level: leave corruption_level at {default}.")
         return self.corruption
 
-    def _draws(self, X, weights, rng):
-        corruption = self._corruption()
+    def _corrupted(self, X, weights, rng):
+        corrupt = prepared(self._corruption(), X, weights)
         n_rows = X.shape[0]
         n_wanted = min(_MIN_CORRUPTED_ROWS, _MAX_REPEATED_ENTRIES // X.shape[1])
         n_repeats = max(1, ceil(n_wanted / (n_rows * self.n_corruptions)))
         repeated = np.tile(np.arange(n_rows), n_repeats)
         targets = X if n_repeats == 1 else X[repeated]
-        target_weights = weights[repeated]
-        draws = [corrupted(corruption, targets, rng, target_weights) for _ in range(self.n_corruptions)]
+        draws = [corrupt(targets, rng) for _ in range(self.n_corruptions)]
         if n_repeats > 1 and all(_repeats_itself(draw, n_rows) for draw in draws):
             return X, [draw[:n_rows] for draw in draws], weights
-        return targets, draws, target_weights
+        return targets, draws, weights[repeated]
 
 
 def _repeats_itself(draw, n_rows):

@@ -1,4 +1,4 @@
-"""What a fitted autoencoder does: encode, decode, score and inspect."""
+"""The methods of a fitted autoencoder: encode, decode, score and inspect."""
 
 import warnings
 from typing import Any
@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
-from skae._network.propagation import jacobian, output
+from skae._network.network import Network, decode, encode, encoder_jacobian, entry_losses
 from skae._objective.problem import code_scale
-from skae._rows.blocks import Dense, dense_rows, less
+from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
 from skae._version import __version__
@@ -23,26 +23,26 @@ from skae._version import __version__
 _BLOCK_ENTRIES = 2**20
 
 
-def fitted_attributes(problem, strength_names, scales_code, outcome):
-    """Return the attributes of an estimator with this Outcome.
+def fitted_attributes(problem, strength_names, scales_code, result):
+    """Return the attributes of an estimator with this TrainingResult.
 
     Parameters
     ----------
     problem : Problem
 
     strength_names : list of str
-        The estimator's parameters that its first penalties have their weights from.
+        The estimator's parameters that are the weights of the first penalties.
 
     scales_code : bool
         Whether `transform` is to divide by the spread of the codes.
 
-    outcome : Outcome
+    result : TrainingResult
     """
 
     def cast(array):
-        return np.ascontiguousarray(array, dtype=problem.X.dtype)
+        return np.ascontiguousarray(array, dtype=problem.targets.dtype)
 
-    architecture, mean, parameters = problem.architecture, problem.mean, outcome.parameters
+    architecture, mean, parameters = problem.architecture, problem.mean, result.parameters
     strengths = [penalty.weight for penalty in problem.penalties[: len(strength_names)]]
     return {
         **{
@@ -51,16 +51,16 @@ def fitted_attributes(problem, strength_names, scales_code, outcome):
         },
         "code_scale_": code_scale(problem, parameters) if scales_code else 1.0,
         "coefs_": _with_tied([cast(W) for W in parameters.weights[: architecture.n_distinct]], architecture),
-        "intercepts_": [cast(b) for b in parameters.about(np.zeros_like(mean)).intercepts],
+        "intercepts_": [cast(b) for b in parameters.with_offset(np.zeros_like(mean)).intercepts],
         "mean_": cast(mean),
         "n_components_": architecture.widths[-1],
-        "loss_": outcome.loss,
-        "loss_curve_": outcome.loss_curve,
-        "validation_loss_curve_": outcome.validation_loss_curve or None,
-        "best_validation_loss_": outcome.best_validation_loss,
-        "n_iter_": len(outcome.loss_curve),
-        "n_evaluations_": outcome.n_evaluations,
-        "solver_": outcome.solver,
+        "loss_": result.loss,
+        "loss_curve_": result.loss_curve,
+        "validation_loss_curve_": result.validation_loss_curve or None,
+        "best_validation_loss_": result.validation_loss,
+        "n_iter_": len(result.loss_curve),
+        "n_evaluations_": result.n_evaluations,
+        "solver_": result.solver,
         "_architecture": architecture,
         "_offset": cast(parameters.offset),
         "_offset_intercept": cast(parameters.intercepts[0]),
@@ -80,7 +80,7 @@ def _has_one_layer(estimator):
 
 
 class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """The methods that need nothing but the fitted attributes."""
+    """The methods that depend on the fitted attributes alone."""
 
     _doc_link_module = "skae"
     _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
@@ -113,6 +113,14 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self.coefs_[0].T
 
     @property
+    def network_(self):
+        check_is_fitted(self)
+        intercepts = [self._offset_intercept, *self.intercepts_[1:]]
+        layers = self._architecture.layers(self.coefs_, intercepts)
+        depth = self._architecture.depth
+        return Network(layers[:depth], layers[depth:], self._offset, self._architecture.loss, self.code_scale_)
+
+    @property
     def _n_features_out(self):
         return self.n_components_
 
@@ -134,8 +142,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ValueError
             If X is not a finite 2D array of the width that the estimator was fitted with.
         """
-        check_is_fitted(self)
-        return self._blockwise(self._encode, self._validated(X, reset=False), self.n_components_)
+        network, rows = self.network_, rows_of(self._validated(X, reset=False))
+        return self._blockwise(lambda block, out: encode(network, rows, block, out), rows, self.n_components_)
 
     def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Decode codes.
@@ -156,7 +164,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ValueError
             If X is not a finite 2D array of the width of the code.
         """
-        check_is_fitted(self)
+        network = self.network_
         refuse_masked(X)
         codes = check_array(X, dtype=FLOATS, input_name="X", estimator=self)
         if codes.shape[1] != self.n_components_:
@@ -169,7 +177,8 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             raise ValueError(
                 f"The columns of X are those of the codes in another order: inverse_transform takes {list(own)}."
             )
-        return in_input_container(self, self._blockwise(self._decode, codes, self.n_features_in_), X)
+        decoded = self._blockwise(lambda block, out: decode(network, codes[block], out), codes, self.n_features_in_)
+        return in_input_container(self, decoded, X)
 
     def reconstruct(self, X: MatrixLike) -> np.ndarray:
         """Encode and decode X.
@@ -182,20 +191,19 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
-            What `inverse_transform(transform(X))` gives.
+            The result of `inverse_transform(transform(X))`.
 
         Raises
         ------
         ValueError
             If X is not a finite 2D array of the width that the estimator was fitted with.
         """
-        check_is_fitted(self)
-        rows = self._validated(X, reset=False)
-        return in_input_container(
-            self,
-            self._blockwise(lambda block, out: self._decode(self._encode(block), out), rows, self.n_features_in_),
-            X,
-        )
+        network, rows = self.network_, rows_of(self._validated(X, reset=False))
+
+        def write(block, out):
+            decode(network, encode(network, rows, block), out)
+
+        return in_input_container(self, self._blockwise(write, rows, self.n_features_in_), X)
 
     def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
@@ -225,10 +233,11 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
             the loss.
         """
-        X = self._validated_target(X)
+        network, X = self.network_, self._validated_target(X)
         weights, X = drop_weightless(validated_weights(sample_weight, X), X)
+        rows = rows_of(X)
         with np.errstate(over="ignore", invalid="ignore"):
-            return metrics.r2(X, lambda rows: self._decode(self._encode(X[rows])), weights)
+            return metrics.r2(X, lambda block: decode(network, encode(network, rows, block)), weights)
 
     def score_samples(self, X: MatrixLike) -> np.ndarray:
         """Return minus each row's reconstruction loss: the lower, the more anomalous.
@@ -249,8 +258,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
             the loss.
         """
-        X = self._validated_target(X)
-        return self._blockwise(lambda block, out: np.negative(self._errors(block).sum(axis=1), out=out), X)
+        network, rows = self.network_, rows_of(self._validated_target(X))
+
+        def write(block, out):
+            np.negative(entry_losses(network, rows, block).sum(axis=1), out=out)
+
+        return self._blockwise(write, rows)
 
     def feature_errors(self, X: MatrixLike) -> np.ndarray:
         """Return the reconstruction loss entry by entry.
@@ -274,9 +287,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If X is not a finite 2D array of the width that the estimator was fitted with, or outside the domain of
             the loss.
         """
-        rows = self._validated_target(X)
-        errors = self._blockwise(lambda block, out: np.copyto(out, self._errors(block)), rows, self.n_features_in_)
-        return in_input_container(self, errors, X)
+        network, rows = self.network_, rows_of(self._validated_target(X))
+
+        def write(block, out):
+            out[...] = entry_losses(network, rows, block)
+
+        return in_input_container(self, self._blockwise(write, rows, self.n_features_in_), X)
 
     def encoder_jacobian(self, X: MatrixLike) -> np.ndarray:
         """Return the derivative of the code, as `transform` returns it, in the input.
@@ -296,15 +312,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         ValueError
             If X is not a finite 2D array of the width that the estimator was fitted with.
         """
-        check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        encoder, _ = self._halves()
-        return self._blockwise(
-            lambda block, out: np.divide(jacobian(encoder, less(block, self._offset)), self.code_scale_, out=out),
-            X,
-            self.n_components_,
-            self.n_features_in_,
-        )
+        network, rows = self.network_, rows_of(self._validated(X, reset=False))
+
+        def write(block, out):
+            out[...] = encoder_jacobian(network, rows, block)
+
+        return self._blockwise(write, rows, self.n_components_, self.n_features_in_)
 
     @available_if(_has_one_layer)
     def maximally_activating_inputs(self) -> np.ndarray:
@@ -328,30 +341,6 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _validated(self, X, reset):
         return validated_input(self, X, reset)
 
-    # The same, without validation.
-
-    def _halves(self):
-        intercepts = [self._offset_intercept, *self.intercepts_[1:]]
-        layers = self._architecture.layers(self.coefs_, intercepts)
-        return layers[: self._architecture.depth], layers[self._architecture.depth :]
-
-    def _encode(self, X, out=None):
-        codes = output(self._halves()[0], less(X, self._offset), out)
-        if self.code_scale_ != 1:
-            codes /= self.code_scale_
-        return codes
-
-    def _decode_raw(self, codes, out=None):
-        if self.code_scale_ != 1:
-            codes = codes * self.code_scale_
-        return output(self._halves()[1], Dense(codes), out)
-
-    def _decode(self, codes, out=None):
-        return self._architecture.loss.link.forward(self._decode_raw(codes, out))
-
-    def _errors(self, X):
-        return self._architecture.loss.entries(dense_rows(X), self._decode_raw(self._encode(X)))
-
     def _validated_target(self, X):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
@@ -359,11 +348,11 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return X
 
     def _blockwise(self, write, X, *shape):
-        """Let `write`, a function of rows and of where its results go, fill an array of the given shape a row."""
-        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X, self.mean_))
+        """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time."""
+        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X.dtype, self.mean_))
         widest = max(*self._architecture.widths, int(np.prod(shape)))
-        # An overflow is an infinite reconstruction or error, not news.
+        # An overflow is an infinite reconstruction or error.
         with np.errstate(over="ignore", invalid="ignore"):
-            for rows in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
-                write(X[rows], result[rows])
+            for block in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
+                write(block, result[block])
         return result

@@ -10,7 +10,16 @@ from skae.losses import Loss
 
 
 class Layer(NamedTuple):
-    """A' = g(A W + b), with W of shape (fan_in, fan_out)."""
+    """One layer, A' = g(A W + b).
+
+    Attributes
+    ----------
+    weight : ndarray of shape (fan_in, fan_out)
+
+    intercept : ndarray of shape (fan_out,)
+
+    activation : Activation
+    """
 
     weight: np.ndarray
     intercept: np.ndarray
@@ -47,12 +56,12 @@ class Architecture:
 
     @property
     def depth(self):
-        """Number of layers of the encoder, which the decoder has too."""
+        """Number of layers of the encoder, and of the decoder."""
         return len(self.widths) - 1
 
     @property
     def n_distinct(self):
-        """Number of weight matrices that are not another one's transpose."""
+        """Number of weight matrices, of which a tied pair counts once."""
         return self.depth if self.tied else 2 * self.depth
 
     @property
@@ -62,24 +71,19 @@ class Architecture:
 
     @property
     def activations(self):
-        """One activation a layer, encoder then decoder; the last layer's output is raw, its link is the loss's."""
+        """One activation a layer, encoder then decoder. The last layer's output is raw: the loss applies the link."""
         hidden = [self.hidden] * (self.depth - 1)
         return [*hidden, self.code, *hidden, ACTIVATIONS["identity"]]
 
-    def units(self, of_inputs, of_targets, of_others=1.0):
+    def units(self, of_inputs, of_raw_output, of_others=1.0):
         """Return the unit of the inputs and of each layer's outputs, (1 + n_layers).
 
-        A layer's output has the unit of its input if its activation is homogeneous, and that `of_others` if not; the
-        raw output has that of the targets if the link is homogeneous, and else one of its own.
+        A layer's output has the unit of its input if its activation is homogeneous, and otherwise that `of_others`.
         """
         units = [of_inputs]
         for activation in self.activations[:-1]:
             units.append(units[-1] if activation.homogeneous else of_others)
-        return [*units, of_targets if self.loss.link.homogeneous else 1.0]
-
-    def layers_at(self, parameters, dtype):
-        """Return all layers at given Parameters, cast to the dtype of the products."""
-        return self.layers(*([part.astype(dtype) for part in parts] for parts in parameters[:2]))
+        return [*units, of_raw_output]
 
     def layers(self, weights, intercepts):
         """Return the first layers, as many as there are parameters."""

@@ -1,4 +1,4 @@
-"""Where the parameters sit in one flat vector, where they start, and the variables the solver sees instead."""
+"""The parameters of a network, and their places in one flat vector."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,10 +16,18 @@ class Parameters(NamedTuple):
     intercepts: list
     offset: np.ndarray
 
-    def about(self, offset):
-        """Return the same function with another offset."""
+    def with_offset(self, offset):
+        """Return the parameters of the same function with another offset."""
         moved = self.intercepts[0] + (offset - self.offset) @ self.weights[0]
-        return Parameters(self.weights, [moved, *self.intercepts[1:]], offset)
+        return self._replace(intercepts=[moved, *self.intercepts[1:]], offset=offset)
+
+    def with_output_shift(self, shift):
+        """Return the parameters of the function whose raw output is larger by `shift`, (n_features,)."""
+        return self._replace(intercepts=[*self.intercepts[:-1], self.intercepts[-1] + shift])
+
+    @property
+    def is_finite(self):
+        return all(np.isfinite(part).all() for part in (*self.weights, *self.intercepts))
 
 
 class Layout:

@@ -1,9 +1,9 @@
-"""Feed-forward networks: the forward trace, the backward accumulation, and the encoder's Jacobian."""
+"""Forward and backward passes through layers, over a block of rows."""
 
 import numpy as np
 
 from skae._network.jacobian import sensitivities
-from skae._rows.blocks import Dense
+from skae._rows.factors import Dense
 
 # Entries of the widest layer in one block of rows: few enough for its temporaries to stay in cache, enough for its
 # products and sums to be worth the calls. Measured on MNIST with 64 to 500 units: 334 to 1000 rows differ by a few
@@ -25,7 +25,7 @@ def forward(layers, inputs, outputs):
         inputs = Dense(A)
 
 
-def trace(layers, inputs, out=None):
+def every_output(layers, inputs, out=None):
     """Return every layer's output for these inputs, in new arrays but for the last, which may be given."""
     dtype = np.result_type(inputs.dtype, layers[0].weight)
     outputs = [np.empty((inputs.shape[0], layer.weight.shape[1]), dtype) for layer in layers]
@@ -37,23 +37,23 @@ def trace(layers, inputs, out=None):
 
 def output(layers, inputs, out=None):
     """Return the last layer's output, (n_rows, fan_out), for these inputs."""
-    return trace(layers, inputs, out)[-1]
+    return every_output(layers, inputs, out)[-1]
 
 
-def backward(layers, inputs, outputs, deltas, direct, weight_gradients, intercept_gradients, scratch):
+def backward(layers, inputs, outputs, deltas, own_deltas, weight_gradients, intercept_gradients, scratch):
     """Add one block's gradients to the buffers, from the last layer to the first.
 
     Parameters
     ----------
     layers, inputs, outputs
-        As in `forward`. The outputs are used up.
+        As in `forward`. The outputs are overwritten.
 
     deltas : list of ndarray of shape (n_rows, fan_out)
         The last one is the gradient of the last layer's output; the others, and it, become those of the
         pre-activations.
 
-    direct : list of ndarray of shape (n_rows, fan_out), or None
-        What acts on a layer's pre-activations directly, on top of what comes down from the layer above.
+    own_deltas : list of ndarray of shape (n_rows, fan_out), or None
+        Gradients of a layer's pre-activations that do not come from the layer above: those of the penalties.
 
     weight_gradients, intercept_gradients : list of ndarray
         Shaped like the layers' weights and intercepts.
@@ -64,8 +64,8 @@ def backward(layers, inputs, outputs, deltas, direct, weight_gradients, intercep
     for index in reversed(range(len(layers))):
         layer, delta = layers[index], deltas[index]
         layer.activation.backward(outputs[index], delta)
-        if direct[index] is not None:
-            delta += direct[index]
+        if own_deltas[index] is not None:
+            delta += own_deltas[index]
         below = Dense(outputs[index - 1]) if index else inputs
         below.transposed_times(delta, out=scratch[index])
         weight_gradients[index] += scratch[index]
@@ -76,6 +76,6 @@ def backward(layers, inputs, outputs, deltas, direct, weight_gradients, intercep
 
 def jacobian(layers, inputs):
     """Return the derivative of the last layer's output in the inputs, (n_rows, last fan_out, n_features)."""
-    outputs = trace(layers, inputs)
+    outputs = every_output(layers, inputs)
     slopes = [layer.activation.derivative(A) for layer, A in zip(layers, outputs, strict=True)]
     return sensitivities([layer.weight for layer in layers], slopes)[0]

@@ -1,13 +1,14 @@
 """The objective of a fit and its gradient, in one pass over blocks of rows."""
 
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
-from skae._network.parameters import Layout
+from skae._network.parameters import Layout, Parameters
 from skae._network.propagation import backward, block_rows, forward
-from skae._rows.blocks import Centred, Dense
-from skae._rows.threads import RowThreads
+from skae._rows.factors import Dense
+from skae._rows.threads import SERIAL
 from skae._variables.centring import search_variables
 from skae._variables.start import theta_of
 
@@ -18,19 +19,43 @@ _MAX_WORKERS = 8
 _ENTRIES_A_WORKER = 2**15
 
 
-class Worker:
-    """What one thread works with: buffers for a block of rows, and its part of the sums over rows."""
+class Evaluation(NamedTuple):
+    """The objective at a theta.
 
-    def __init__(self, architecture, layout, n_rows, dtype):
+    Attributes
+    ----------
+    value : float
+        The objective less the loss of perfect reconstructions.
+
+    gradient : ndarray of shape (n_parameters,)
+
+    terms : ndarray of shape (1 + n_penalties,)
+        The mean reconstruction loss and each penalty. Their sum is the objective.
+
+    last_layer : tuple of ndarray or None
+        Weight and intercept of the last layer, if that has been eliminated.
+    """
+
+    value: float
+    gradient: np.ndarray
+    terms: np.ndarray
+    last_layer: tuple | None = None
+
+
+class Worker:
+    """The memory of one thread: buffers for a block of rows, its sums over rows, and the blocks that it works on."""
+
+    def __init__(self, architecture, layout, n_rows, dtype, blocks):
         def buffers(widths):
             return [np.empty((n_rows, width), dtype=dtype) for width in widths]
 
         n_features = architecture.widths[0]
+        self.blocks = blocks
         self.gradient = np.empty(layout.size)
         self.weight_gradients, self.intercept_gradients = layout.views(self.gradient)
         widths = [len(b) for b in self.intercept_gradients]
         self.outputs, self.deltas = buffers(widths), buffers(widths)
-        self.direct = buffers(widths[: architecture.depth])
+        self.own_deltas = buffers(widths[: architecture.depth])
         self.inputs, self.targets = buffers([n_features] * 2)
         self.mean_code = np.empty(architecture.widths[-1])
         self.sums = [self.mean_code]
@@ -41,48 +66,37 @@ class Worker:
 class Objective:
     """J(theta) = sum_i w_i l(x_i, x^_i) + penalties, where the w_i sum to one.
 
-    Calling it gives J less the loss of perfect reconstructions, a constant that may be far larger than what there is to
-    gain and would cost the value its digits; and the gradient. Both are float64; the products run in the dtype of X.
-    It knows nothing of the solver and nothing of the estimator, and leaves all its inputs as they are.
+    Calling it gives an Evaluation, whose value leaves out the loss of perfect reconstructions: that constant may be far
+    larger than the gain, and would cost the value its digits. Value and gradient are float64; the products run in the
+    dtype of X. It does not know the solver or the estimator, and changes none of its inputs.
 
     Parameters
     ----------
     problem : Problem
 
     variables : CentredVariables
-        What theta stands for.
+        The meaning of theta.
 
     offset : ndarray of shape (n_features,)
-        Subtracted from the inputs; the first layer's intercept is the one about it.
+        Subtracted from the inputs; the first layer's intercept is expressed with it.
 
-    threads : RowThreads, default=RowThreads(1)
-        What the blocks are shared out to.
+    threads : RowThreads, default=SERIAL
+        Work on the blocks.
 
     block_size : int, default=None
         Rows worked on at a time; None: as many as suit the cache.
 
     Attributes
     ----------
-    terms : ndarray of shape (1 + n_penalties,)
-        The mean reconstruction loss and each penalty at the latest call, whose sum is J itself.
-
-    reference : float
+    unit : float
         The unit of the value, for a solver's tolerances.
     """
 
     # How many layers theta has, from the first on; None: all of them.
     n_layers: int | None = None
 
-    def __init__(
-        self,
-        problem,
-        variables,
-        *,
-        offset,
-        threads=RowThreads(1),  # noqa: B008 - immutable
-        block_size=None,
-    ):
-        self.reference = problem.reference
+    def __init__(self, problem, variables, *, offset, threads=SERIAL, block_size=None):
+        self.unit = problem.loss_unit
         self._problem = problem
         self._architecture = problem.architecture
         self._on_weights, self._on_mean_code, self._on_rows = (
@@ -90,133 +104,136 @@ class Objective:
             for part in ("weights", "mean_code", "rows")
         )
         self._variables = variables
-        self._dtype = problem.X.dtype
-        self._offset = offset.astype(self._dtype)
-        self._inputs = [Centred(draw, self._offset) for draw in problem.draws]
-        self._targets = Centred(problem.X, problem.origin.astype(self._dtype))
-        # Then the inputs' centred rows are the targets' too.
-        self._is_clean = not problem.is_corrupted and np.array_equal(self._offset, self._targets.offset)
-        self._shares = problem.weights / (problem.weights.sum() * len(problem.draws))
-        self._column = self._shares.astype(self._dtype)[:, None]
+        self._dtype = problem.targets.dtype
+        self._offset, self._rounded_offset = offset, offset.astype(self._dtype)
+        self._origin = problem.origin.astype(self._dtype)
+        # Then the inputs less their offset are the targets less their origin.
+        self._is_clean = not problem.is_corrupted and np.array_equal(self._rounded_offset, self._origin)
+        self._row_weights = problem.weights / (problem.weights.sum() * len(problem.inputs))
+        self._column = self._row_weights.astype(self._dtype)[:, None]
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
-        self._theta, self._parameters = np.full((2, self.size), np.nan)
+        self._parameters = np.empty(self.size)
         self._compute_parameters = np.empty(self.size, dtype=self._dtype)
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
         self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
-        self.terms = self._no_terms()
         # A first sweep's codes are worth their memory: to encode once more costs a large product.
         self._codes = None
         if self._n_swept_first and self._architecture.depth == 1:
-            shape = len(problem.draws), len(self._shares), problem.architecture.widths[-1]
+            shape = len(problem.inputs), len(self._row_weights), problem.architecture.widths[-1]
             self._codes = np.empty(shape, dtype=self._dtype)
         self._threads = threads
-        self._share_out(block_size)
+        self._workers = self._make_workers(block_size)
 
     @property
     def _n_swept_first(self):
         """How many layers are needed of all rows before the first gradient."""
         return self._architecture.depth if self._on_mean_code else 0
 
-    def _share_out(self, block_size):
-        """Cut the rows into blocks and deal them out to the workers."""
-        n_rows, widths = len(self._shares), self._architecture.layer_widths
-        useful = len(self._inputs) * n_rows * sum(widths) // _ENTRIES_A_WORKER
+    def _make_workers(self, block_size):
+        """Cut the rows into blocks and assign them to workers."""
+        n_rows, n_inputs = len(self._row_weights), len(self._problem.inputs)
+        widths = self._architecture.layer_widths
+        useful = n_inputs * n_rows * sum(widths) // _ENTRIES_A_WORKER
         n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
-        # As many blocks for every worker, and all of about the same size: nobody waits for the last one.
+        # As many blocks for every worker, all of about the same size, so that no worker waits for the last one.
         n_rounds = ceil(n_rows / (n_workers * min(block_size or block_rows(widths), n_rows)))
         size = ceil(n_rows / (n_workers * n_rounds))
         blocks = [
             (draw, slice(start, min(start + size, n_rows)))
-            for draw in range(len(self._inputs))
+            for draw in range(n_inputs)
             for start in range(0, n_rows, size)
         ]
-        self._deals = [(self._make_worker(size), blocks[first::n_workers]) for first in range(n_workers)]
+        return [self._make_worker(size, blocks[first::n_workers]) for first in range(n_workers)]
 
-    def _make_worker(self, n_rows):
-        return Worker(self._architecture, self._layout, n_rows, self._dtype)
+    def _make_worker(self, n_rows, blocks):
+        return Worker(self._architecture, self._layout, n_rows, self._dtype, blocks)
 
     def __call__(self, theta):
-        """Return the value, a float, and the gradient, (n_parameters,), at theta."""
-        # Overflow is an infinite value, which the solver steps back from, not news for the user.
+        """Return the Evaluation at theta."""
+        # An overflow is an infinite value, which the solver steps back from.
         with np.errstate(over="ignore", invalid="ignore"):
             self._set_parameters(theta)
-            self.terms = self._look_ahead()
+            terms, last_layer = self._first_sweep()
             gradient = np.zeros(self.size)
-            for worker_terms, worker_gradient in self._threads.map(self._sweep, self._deals):
-                self.terms += worker_terms
+            for worker_terms, worker_gradient in self._threads.map(self._sweep, self._workers):
+                terms += worker_terms
                 gradient += worker_gradient
             weights, weight_gradients = (self._layout.views(flat)[0] for flat in (self._parameters, gradient))
             for term, penalty in self._on_weights:
-                self.terms[term] += penalty.on_weights(
+                terms[term] += penalty.on_weights(
                     self._layout.distinct(weights), self._layout.distinct(weight_gradients)
                 )
-            self._variables.pull_back(gradient)
-            value = float(self.terms.sum() + (self._problem.omitted - self._problem.least))
-            self.terms[0] += self._problem.omitted
-        return value, gradient
+            self._variables.pull_back(gradient, self._threads)
+            value = float(terms.sum() + (self._problem.omitted_loss - self._problem.perfect_loss))
+            terms[0] += self._problem.omitted_loss
+        return Evaluation(value, gradient, terms, last_layer)
+
+    def parameters(self, theta, evaluation):
+        """Return the Parameters at theta, in float64, given the Evaluation there."""
+        flat = np.empty(self.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._variables.to_parameters(theta, flat, self._threads)
+            weights, intercepts = self._layout.views(flat)
+            if evaluation.last_layer is not None:
+                weights, intercepts = (
+                    [*parts, last] for parts, last in zip((weights, intercepts), evaluation.last_layer, strict=True)
+                )
+            parameters = Parameters(weights, intercepts, self._offset).with_output_shift(self._problem.raw_origin)
+            return parameters.with_offset(self._problem.offset)
 
     def _no_terms(self):
         return np.zeros(1 + len(self._problem.penalties))
 
-    def parameters(self, theta):
-        """Return weights and intercepts of all layers, in float64, at theta."""
-        self._set_parameters(theta)
-        weights, intercepts = self._layout.views(self._parameters.copy())
-        if self._layout.is_whole:
-            intercepts[-1] += self._problem.raw_origin
-        return weights, intercepts
-
     def _set_parameters(self, theta):
-        self._theta[...] = theta
-        self._variables.to_parameters(theta, out=self._parameters)
+        self._variables.to_parameters(theta, self._parameters, self._threads)
         self._compute_parameters[...] = self._parameters
 
-    def _look_ahead(self):
-        """Return the terms, as far as they take a sweep of their own over all rows."""
+    def _first_sweep(self):
+        """Return the terms that need a sweep of their own over all rows, and the last layer if that is eliminated."""
         terms = self._no_terms()
         if self._n_swept_first:
-            workers = list(self._threads.map(self._sweep_first, self._deals))
-            mean = sum(worker.mean_code for worker in workers)
+            self._sum_statistics()
+            mean = sum(worker.mean_code for worker in self._workers)
             self._mean_code_gradient[...] = 0
             for term, penalty in self._on_mean_code:
                 terms[term] = penalty.on_mean_code(mean, self._architecture.code, self._mean_code_gradient)
-        return terms
+        return terms, None
 
-    def _sweep_first(self, deal):
-        """Return the worker, with its sums over the rows that it was dealt."""
-        worker, blocks = deal
+    def _sum_statistics(self):
+        """Leave in every worker its sums over the rows."""
+        list(self._threads.map(self._sum_statistics_of, self._workers))
+
+    def _sum_statistics_of(self, worker):
         for part in worker.sums:
             part[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
-            for draw, rows in blocks:
+            for draw, rows in worker.blocks:
                 inputs, outputs = self._block(worker, draw, rows)
                 forward(self._layers[: self._n_swept_first], inputs, outputs[: self._n_swept_first])
-                self._add_statistics(worker, draw, rows, inputs, outputs)
-        return worker
+                self._add_statistics(worker, rows, inputs, outputs)
 
-    def _add_statistics(self, worker, draw, rows, inputs, outputs):
+    def _add_statistics(self, worker, rows, inputs, outputs):
         if self._on_mean_code:
-            worker.mean_code += self._shares[rows] @ outputs[self._architecture.depth - 1]
+            worker.mean_code += self._row_weights[rows] @ outputs[self._architecture.depth - 1]
 
-    def _sweep(self, deal):
-        """Return the terms and the gradient of the rows that a worker was dealt."""
-        worker, blocks = deal
+    def _sweep(self, worker):
+        """Return the terms and the gradient of a worker's rows."""
         worker.gradient[...] = 0
         terms = self._no_terms()
         with np.errstate(over="ignore", invalid="ignore"):
-            for draw, rows in blocks:
+            for draw, rows in worker.blocks:
                 self._add_block(worker, draw, rows, terms)
         return terms, worker.gradient
 
     def _block(self, worker, draw, rows):
-        """A block's centred inputs, and where its layers' outputs belong."""
+        """Return a block's inputs less their offset, and the buffers of its layers' outputs."""
         n_rows = rows.stop - rows.start
         outputs = [A[:n_rows] for A in worker.outputs]
         if self._codes is not None:
             outputs[0] = self._codes[draw, rows]
-        return self._inputs[draw].block(rows, worker.inputs), outputs
+        return self._problem.inputs[draw].less(self._rounded_offset, rows, worker.inputs), outputs
 
     def _add_block(self, worker, draw, rows, terms):
         """Add a block's gradients to the worker's, and its values to the terms."""
@@ -226,55 +243,54 @@ class Objective:
             forward(self._layers, inputs, outputs)
         else:
             forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
-        terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
-        direct = self._direct(worker, rows, outputs, terms)
+        terms[0] += self._reconstruction(worker, rows, inputs, outputs, deltas[-1])
+        own_deltas = self._penalise_outputs(worker, rows, outputs, terms)
         backward(
             self._layers,
             inputs,
             outputs,
             deltas,
-            direct,
+            own_deltas,
             worker.weight_gradients,
             worker.intercept_gradients,
             worker.products,
         )
 
-    def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
+    def _reconstruction(self, worker, rows, inputs, outputs, delta):
         """Write the gradient of the last output into `delta` and return the block's loss."""
         target = self._target_block(worker, rows, inputs).dense(worker.targets)
-        value = self._shares[rows] @ self._problem.loss.loss_gradient(target, outputs[-1], delta)
+        value = self._row_weights[rows] @ self._problem.loss.loss_gradient(target, outputs[-1], delta)
         delta *= self._column[rows]
         return value
 
     def _target_block(self, worker, rows, inputs):
-        """A block's targets less their origin, as a factor of products."""
-        return inputs if self._is_clean else self._targets.block(rows, worker.targets)
+        """Return a block's targets less their origin, as a factor of products."""
+        return inputs if self._is_clean else self._problem.targets.less(self._origin, rows, worker.targets)
 
-    def _direct(self, worker, rows, outputs, terms):
-        """Add the values of the penalties on the encoder's outputs and return their gradients, one a layer or None."""
-        direct = [None] * len(self._layers)
+    def _penalise_outputs(self, worker, rows, outputs, terms):
+        """Add the values of the penalties on the encoder's outputs; return their gradients, one a layer or None."""
+        own_deltas = [None] * len(self._layers)
         if not (self._on_rows or self._on_mean_code):
-            return direct
-        depth, shares = self._architecture.depth, self._shares[rows]
-        encoder, activations = self._layers[:depth], outputs[:depth]
-        direct[:depth] = [delta[: len(shares)] for delta in worker.direct]
-        for delta in direct[:depth]:
+            return own_deltas
+        depth, row_weights = self._architecture.depth, self._row_weights[rows]
+        encoder, encoded = self._layers[:depth], outputs[:depth]
+        own_deltas[:depth] = [delta[: len(row_weights)] for delta in worker.own_deltas]
+        for delta in own_deltas[:depth]:
             delta[...] = 0
         if self._on_mean_code:
-            code = direct[depth - 1]
-            np.multiply.outer(shares, self._mean_code_gradient, out=code, casting="same_kind")
-            code *= self._architecture.code.derivative(activations[-1])
+            code = own_deltas[depth - 1]
+            np.multiply.outer(row_weights, self._mean_code_gradient, out=code, casting="same_kind")
+            code *= self._architecture.code.derivative(encoded[-1])
         for term, penalty in self._on_rows:
             terms[term] += penalty.on_rows(
-                encoder, activations, shares, direct[:depth], worker.weight_gradients[:depth]
+                encoder, encoded, row_weights, own_deltas[:depth], worker.weight_gradients[:depth]
             )
-        return direct
+        return own_deltas
 
 
 def objective_terms(problem, parameters, threads):
     """Return the mean reconstruction loss and each penalty of a problem at given Parameters, (1 + n_penalties,)."""
     layout = Layout(problem.architecture)
-    variables, offset = search_variables(problem, layout, threads)
+    variables, offset = search_variables(problem, layout)
     objective = Objective(problem, variables, offset=offset, threads=threads)
-    objective(theta_of(parameters, problem, layout, variables, offset))
-    return objective.terms
+    return objective(theta_of(parameters, problem, layout, variables, offset)).terms

@@ -1,27 +1,30 @@
-"""What a fit minimises, and the statistics of its rows that a search goes by."""
+"""The problem that a fit solves: its rows, model and penalties, and the statistics that a search needs."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skae._network.architecture import Architecture
+from skae._network.network import encode, network_at
 from skae._network.propagation import output
-from skae._rows.blocks import dense_rows, less
-from skae._rows.moments import block_sum, column_means, row_offset, scale_about, variances
-from skae._rows.threads import RowThreads
+from skae._rows.blocks import Rows
+from skae._rows.statistics import Statistics, column_means, statistics_of, variances
+from skae._rows.threads import SERIAL
 from skae.losses import Loss
 
 # Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
-# together they have more than half of what there is to gain. Where they have nearly all of it the others are noise.
+# together they have more than half of the total gain. Where they have nearly all of it the others are noise.
 _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 
-# A spread of codes of fewer roundings than this is none.
+# A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is to be minimised.
+    """An objective to minimise: rows, model and penalties.
+
+    The gain of a row is the excess of the loss of the mean as its reconstruction over the loss of a perfect one.
 
     Attributes
     ----------
@@ -29,23 +32,21 @@ class Problem:
 
     penalties : tuple of Penalty
 
-    X : {ndarray, CSR} of shape (n_samples, n_features)
-        The targets.
+    targets : Rows of shape (n_samples, n_features)
 
-    draws : list of {ndarray, CSR} of shape (n_samples, n_features)
-        The inputs: [X], or corruptions of it.
+    inputs : list of Rows of shape (n_samples, n_features)
+        The targets alone, or corruptions of them.
+
+    is_corrupted : bool
+        Whether the inputs are not the targets.
 
     weights : ndarray of shape (n_samples,)
         Positive, in float64.
 
     n_distinct : int
-        Number of distinct rows of X.
+        Number of distinct rows among the targets.
 
-    mean : ndarray of shape (n_features,)
-        Weighted means of X.
-
-    scale : float
-        Root mean square of the deviations of X from its mean.
+    target_statistics, input_statistics : Statistics
 
     loss : Loss
         The architecture's, of targets less `origin` and raw outputs less `raw_origin`.
@@ -54,17 +55,16 @@ class Problem:
         The mean where it is far from zero and the loss has such a form, else zeros.
 
     gain : float
-        Mean loss of the mean as the reconstruction, less that of perfect ones.
+        Mean gain of the rows.
 
-    least, omitted : float
+    perfect_loss, omitted_loss : float
         Mean loss of perfect reconstructions; mean of the terms that `loss` leaves out.
 
-    reference : float
-        Unit of the tolerances: what a perfect reconstruction gains over the mean. Outliers are left out of it. 1.0
-        where it is zero or out of range.
+    loss_unit : float
+        Unit of the tolerances: the mean gain of the rows without outliers. 1.0 where that is zero or out of range.
 
     typical_scale : float
-        As `scale`, with outliers left out. 0.0 where `reference` is not what it says.
+        Scale of the targets without outliers. 0.0 where `loss_unit` is a substitute.
 
     outliers : ndarray of int
         Rows that have most of the gain though they are few.
@@ -72,63 +72,104 @@ class Problem:
 
     architecture: Architecture
     penalties: tuple
-    X: object
-    draws: list
+    targets: Rows
+    inputs: list[Rows]
+    is_corrupted: bool
     weights: np.ndarray
     n_distinct: int
-    mean: np.ndarray
-    scale: float
+    target_statistics: Statistics
+    input_statistics: Statistics
     loss: Loss
     origin: np.ndarray
     raw_origin: np.ndarray
     gain: float
-    least: float
-    omitted: float
-    reference: float
+    perfect_loss: float
+    omitted_loss: float
+    loss_unit: float
     typical_scale: float
     outliers: np.ndarray
 
     @property
-    def is_corrupted(self):
-        return self.draws[0] is not self.X
+    def mean(self):
+        """Weighted means of the targets, (n_features,)."""
+        return self.target_statistics.mean
+
+    @property
+    def scale(self):
+        """Root mean square of the deviations of the targets from their mean."""
+        return self.target_statistics.scale
+
+    @property
+    def offset(self):
+        """The offset, (n_features,), that fitted parameters are expressed with."""
+        return self.target_statistics.offset
 
     def subset(self, rows, threads):
-        """Return the problem on some rows, an array of indices, with all else as it is."""
-        draws = [draw[rows] for draw in self.draws]
-        X, weights = self.X[rows] if self.is_corrupted else draws[0], self.weights[rows]
+        """Return the problem on some rows, an array of indices. Statistics and units stay those of all rows."""
+        inputs, weights = [draw.take(rows) for draw in self.inputs], self.weights[rows]
+        targets = self.targets.take(rows) if self.is_corrupted else inputs[0]
 
-        def part(rows):
-            return _constants(self.loss, dense_rows(X, rows).astype(np.float64)) @ weights[rows]
+        def part(block):
+            return _constants(self.loss, targets.dense(block).astype(np.float64)) @ weights[block]
 
-        least, omitted = (block_sum(part, X, threads) / weights.sum()).tolist()
-        return replace(self, X=X, draws=draws, weights=weights, least=least, omitted=omitted)
+        perfect, omitted = (targets.sum(part, threads) / weights.sum()).tolist()
+        return replace(
+            self, targets=targets, inputs=inputs, weights=weights, perfect_loss=perfect, omitted_loss=omitted
+        )
 
 
-def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_distinct=None):
-    """Return the Problem of these parts. Raises ValueError if products on X's scale leave the range of its dtype."""
-    scale = scale_about([X], weights, mean, threads)
-    loss, origin = architecture.loss.about(row_offset(mean, scale))
-    (gain, least, omitted), outliers = _statistics(loss, X, weights, mean, threads)
-    reference, typical_scale = _gain_and_scale_of_others(loss, X, weights, outliers, threads)
-    if not reference > _NOISE * gain:
-        reference, typical_scale, outliers = gain, scale, outliers[:0]
-    is_usable = scale and 0 < reference < np.inf
+def make_problem(architecture, penalties, targets, weights, statistics, threads, corrupted=None, n_distinct=None):
+    """Return the Problem of these parts.
+
+    Parameters
+    ----------
+    architecture : Architecture
+
+    penalties : tuple of Penalty
+
+    targets : Rows of shape (n_samples, n_features)
+
+    weights : ndarray of shape (n_samples,)
+
+    statistics : Statistics
+        Of the targets.
+
+    threads : RowThreads
+
+    corrupted : list of Rows of shape (n_samples, n_features), default=None
+        Corrupted inputs; None: the inputs are the targets.
+
+    n_distinct : int, default=None
+        Number of distinct rows; None: all of them.
+
+    Raises
+    ------
+    ValueError
+        If products on the scale of the inputs leave the range of their dtype.
+    """
+    loss, origin = architecture.loss.shifted(statistics.offset)
+    (gain, perfect, omitted), outliers = _gains(loss, targets, weights, statistics.mean, threads)
+    loss_unit, typical_scale = _gain_and_scale_of_others(loss, targets, weights, outliers, threads)
+    if not loss_unit > _NOISE * gain:
+        loss_unit, typical_scale, outliers = gain, statistics.scale, outliers[:0]
+    is_usable = statistics.scale and 0 < loss_unit < np.inf
     return Problem(
         architecture=architecture,
         penalties=penalties,
-        X=X,
-        draws=draws,
+        targets=targets,
+        inputs=corrupted or [targets],
+        is_corrupted=corrupted is not None,
         weights=weights,
-        n_distinct=n_distinct or X.shape[0],
-        mean=mean,
-        scale=scale,
+        n_distinct=n_distinct or len(targets),
+        target_statistics=statistics,
+        input_statistics=statistics if corrupted is None else statistics_of(corrupted, weights, threads),
         loss=loss,
         origin=origin,
-        raw_origin=loss.link.inverse(origin) if origin.any() else origin,
+        raw_origin=loss.raw_output(origin) if origin.any() else origin,
         gain=gain,
-        least=least,
-        omitted=omitted,
-        reference=reference if is_usable else 1.0,
+        perfect_loss=perfect,
+        omitted_loss=omitted,
+        loss_unit=loss_unit if is_usable else 1.0,
         typical_scale=typical_scale if is_usable else 0.0,
         outliers=outliers,
     )
@@ -136,36 +177,36 @@ def make_problem(architecture, penalties, X, draws, weights, mean, threads, n_di
 
 def _constants(loss, block):
     """Return the losses of perfect reconstructions and the terms that the loss leaves out, (2, n_rows)."""
-    return np.array([loss.least(block), loss.omitted(block)])
+    return np.array([loss.perfect(block), loss.omitted(block)])
 
 
-def _statistics(loss, X, weights, mean, threads):
+def _gains(loss, targets, weights, mean, threads):
     """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
-    gains = np.empty(X.shape[0])
+    gains = np.empty(len(targets))
 
-    def part(rows):
-        block = dense_rows(X, rows).astype(np.float64)
-        gains[rows] = loss.divergence(block, mean).sum(axis=1)
-        return np.vstack([gains[rows], _constants(loss, block)]) @ weights[rows]
+    def part(block):
+        rows = targets.dense(block).astype(np.float64)
+        gains[block] = loss.divergence(rows, mean).sum(axis=1)
+        return np.vstack([gains[block], _constants(loss, rows)]) @ weights[block]
 
-    means = block_sum(part, X, threads) / weights.sum()
+    means = targets.sum(part, threads) / weights.sum()
     with np.errstate(over="ignore", invalid="ignore"):
         return means.tolist(), _outliers(weights, gains)
 
 
-def _gain_and_scale_of_others(loss, X, weights, outliers, threads):
+def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
     """Return the mean gain and the scale of all rows but the outliers, about their own mean; zeros without outliers."""
     if not len(outliers):
         return 0.0, 0.0
     others = weights.copy()
     others[outliers] = 0
-    mean = column_means([X], others, threads)
+    mean = column_means([targets], others, threads)
 
-    def part(rows):
-        return others[rows] @ loss.divergence(dense_rows(X, rows).astype(np.float64), mean).sum(axis=1)
+    def part(block):
+        return others[block] @ loss.divergence(targets.dense(block).astype(np.float64), mean).sum(axis=1)
 
-    gain = float(block_sum(part, X, threads) / others.sum())
-    return gain, float(np.sqrt(np.mean(variances([X], others, mean, threads))))
+    gain = float(targets.sum(part, threads) / others.sum())
+    return gain, float(np.sqrt(np.mean(variances([targets], others, mean, threads))))
 
 
 def _outliers(weights, gains):
@@ -179,36 +220,33 @@ def _outliers(weights, gains):
     return np.flatnonzero(far) if are_few and have_most else np.array([], dtype=int)
 
 
-def mean_loss(problem, X, weights, threads, parameters):
+def mean_loss(problem, rows, weights, threads, parameters):
     """Return the weighted mean reconstruction loss of some rows as they are, without penalties."""
-    *intercepts, last = parameters.intercepts
-    relative = parameters._replace(intercepts=[*intercepts, last - problem.raw_origin])
-    layers = problem.architecture.layers_at(relative, X.dtype)
-    offset, origin = parameters.offset.astype(X.dtype), problem.origin.astype(X.dtype)
+    network = network_at(problem.architecture, parameters.with_output_shift(-problem.raw_origin), rows.dtype)
+    layers, origin = [*network.encoder, *network.decoder], problem.origin.astype(rows.dtype)
 
-    def part(rows):
-        raw = output(layers, less(X[rows], offset))
-        target = dense_rows(X, rows)
+    def part(block):
+        raw = output(layers, rows.less(network.offset, block))
+        target = rows.dense(block)
         losses = problem.loss.loss_gradient(target - origin, raw, np.empty_like(raw))
-        return weights[rows] @ (losses + problem.loss.omitted(target.astype(np.float64)))
+        return weights[block] @ (losses + problem.loss.omitted(target.astype(np.float64)))
 
-    return float(block_sum(part, X, threads) / weights.sum())
+    return float(rows.sum(part, threads) / weights.sum())
 
 
 def code_scale(problem, parameters):
     """Return the root mean square of the units' standard deviations over the clean rows, or 1.0 if that is rounding."""
-    X, weights = problem.X, problem.weights
-    encoder = problem.architecture.layers_at(parameters, X.dtype)[: problem.architecture.depth]
-    offset = parameters.offset.astype(X.dtype)
+    rows, weights = problem.targets, problem.weights
+    network = network_at(problem.architecture, parameters, rows.dtype)
     # About the code of one row, which keeps the digits of codes that hardly vary.
-    origin = output(encoder, less(X[:1], offset)).astype(np.float64)
+    origin = encode(network, rows, slice(1)).astype(np.float64)
 
-    def part(rows):
-        codes = output(encoder, less(X[rows], offset)) - origin
-        return weights[rows] @ np.hstack([codes, codes**2])
+    def part(block):
+        codes = encode(network, rows, block) - origin
+        return weights[block] @ np.hstack([codes, codes**2])
 
-    means, squares = np.split(block_sum(part, X, RowThreads(1)) / weights.sum(), 2)
+    means, squares = np.split(rows.sum(part, SERIAL) / weights.sum(), 2)
     spread = float(np.sqrt(np.mean(np.maximum(squares - means**2, 0))))
     unit = 0.0 if problem.architecture.code.homogeneous else 1.0
     largest = max(unit, np.abs(origin).max() + np.sqrt(squares.max()))
-    return spread if _ROUNDINGS * np.finfo(X.dtype).eps * largest < spread < np.inf else 1.0
+    return spread if _ROUNDINGS * np.finfo(rows.dtype).eps * largest < spread < np.inf else 1.0

@@ -14,28 +14,16 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from skae._network.propagation import output
 from skae._objective.joint import Objective, Worker
-from skae._rows.blocks import Dense
+from skae._rows.factors import Dense
 
-# The value is the total variance less what is explained. Where it is less than this many roundings of the total, or
+# The value is the total variance less the explained one. Where it is less than this many roundings of the total, or
 # where the outputs of the layer below are nearly dependent, the residuals themselves are squared.
 _ROUNDINGS = 2.0**10
 
 
-def why_not_projectable(problem):
-    """Return why the last layer cannot be projected out, or None if it can."""
-    architecture = problem.architecture
-    if architecture.tied:
-        return "tied_weights=True makes the decoder the encoder's transpose"
-    if not architecture.loss.least_squares:
-        return "its loss, or output_activation, does not make the last layer a linear least-squares problem"
-    if any(penalty.acts_on == "weights" and penalty.linear_decays is None for penalty in problem.penalties):
-        return "penalties hold one on the weights that is not a weight decay"
-    return None
-
-
 class _ProjectingWorker(Worker):
-    def __init__(self, architecture, layout, n_rows, dtype):
-        super().__init__(architecture, layout, n_rows, dtype)
+    def __init__(self, architecture, layout, n_rows, dtype, blocks):
+        super().__init__(architecture, layout, n_rows, dtype, blocks)
         n_features, width = architecture.layer_widths[-1], architecture.layer_widths[-2]
         self.centred, self.scratch = np.empty((2, n_rows, width), dtype=dtype)
         self.residuals = np.empty((n_rows, n_features), dtype=dtype)
@@ -56,49 +44,43 @@ class ProjectedObjective(Objective):
 
     def __init__(self, problem, variables, **options):
         super().__init__(problem, variables, **options)
-        self._mean_target = problem.mean - self._targets.offset
-        self._mean_input = (problem.mean.astype(self._dtype) - self._offset)[None]
+        mean = problem.mean
+        self._mean_target = mean - self._origin
+        self._mean_input = (mean.astype(self._dtype) - self._rounded_offset)[None]
         self._decays = self._no_terms()
         for term, penalty in self._on_weights:
             self._decays[term] = penalty.linear_decays[1]
-        self._total = problem.gain
 
     @property
     def _n_swept_first(self):
         return len(self._layers)
 
-    def _make_worker(self, n_rows):
-        return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype)
+    def _make_worker(self, n_rows, blocks):
+        return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype, blocks)
 
-    def parameters(self, theta):
-        is_latest = np.array_equal(theta, self._theta)
-        weights, intercepts = super().parameters(theta)
-        if not is_latest:
-            self._look_ahead()
-        last = self._targets.offset + self._c - self._centre.astype(np.float64) @ self._V
-        return [*weights, self._V], [*intercepts, last]
-
-    def _look_ahead(self):
+    def _first_sweep(self):
         self._centre = output(self._layers, Dense(self._mean_input))[0]
-        terms = super()._look_ahead()
-        mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker, _ in self._deals), strict=True))
+        terms, _ = super()._first_sweep()
+        mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker in self._workers), strict=True))
         gram -= np.outer(mean, mean)
         cross -= np.outer(self._mean_target, mean)
-        precision = np.finfo(self._dtype).eps
+        precision, total = np.finfo(self._dtype).eps, self._problem.gain
         V, pivot = ridge(gram, cross.T, self._decays.sum(), precision)
-        self._V, self._c = V, self._mean_target - mean @ V
-        self._products = [part.astype(self._dtype) for part in (V, self._c, V @ V.T, self._c @ V.T)]
+        c = self._mean_target - mean @ V
+        self._products = [part.astype(self._dtype) for part in (V, c, V @ V.T, c @ V.T)]
 
         explained = 0.5 * np.vdot(cross, V.T)
-        few_digits = self._total - explained < _ROUNDINGS * precision * self._total
+        few_digits = total - explained < _ROUNDINGS * precision * total
         self._from_residuals = few_digits or pivot < np.sqrt(precision)
         decays = 0.5 * np.vdot(V, V) * self._decays
         if not self._from_residuals:
-            terms[0] = self._total - explained - decays.sum()
-        return terms + decays
+            terms[0] = total - explained - decays.sum()
+        # The targets are less the rounded origin, the intercept, as that of an Objective, is less the exact one.
+        intercept = c - self._centre.astype(np.float64) @ V + (self._origin - self._problem.raw_origin)
+        return terms + decays, (V, intercept)
 
-    def _add_statistics(self, worker, draw, rows, inputs, outputs):
-        super()._add_statistics(worker, draw, rows, inputs, outputs)
+    def _add_statistics(self, worker, rows, inputs, outputs):
+        super()._add_statistics(worker, rows, inputs, outputs)
         n_rows = len(outputs[-1])
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[:n_rows])
         weighted = np.multiply(D, self._column[rows], out=worker.scratch[:n_rows])
@@ -107,15 +89,15 @@ class ProjectedObjective(Objective):
         self._target_block(worker, rows, inputs).transposed_times(weighted, out=worker.cross_product)
         worker.cross += worker.cross_product
 
-    def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
+    def _reconstruction(self, worker, rows, inputs, outputs, delta):
         V, c, VV, cV = self._products
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[: len(delta)])
         value = 0.0
         if self._from_residuals:
             residuals = np.matmul(D, V, out=worker.residuals[: len(delta)])
             residuals += c
-            residuals -= self._targets.dense(rows, worker.targets)
-            value = 0.5 * self._shares[rows] @ np.einsum("ij,ij->i", residuals, residuals)
+            residuals -= self._target_block(worker, rows, inputs).dense(worker.targets)
+            value = 0.5 * self._row_weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
             np.matmul(residuals, V.T, out=delta)
         else:
             # The same, (D V + c - X) V^T, without the residuals.
@@ -131,8 +113,8 @@ def ridge(gram, cross, decay, precision):
     """Return V that minimises 1/2 tr(V^T gram V) - tr(V^T cross) + decay / 2 ||V||_F^2, (width, n_targets).
 
     Directions of `gram` that are zero up to `precision`, its relative rounding, get no weight. The second result says
-    how far the matrix is from a singular one: the least share of a unit that the others do not explain. What is not
-    finite gives NaN.
+    how far the matrix is from a singular one: the least share of a unit that the others do not explain. Input that is
+    not finite gives NaN.
     """
     A = gram + decay * np.eye(len(gram))
     if not (np.isfinite(A).all() and np.isfinite(cross).all()):

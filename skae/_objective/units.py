@@ -1,7 +1,8 @@
 """Strengths of the penalties in the units of the data, as `gamma="scale"` of a kernel is.
 
-A strength "scale" is a constant of the estimator, without a unit, times what makes its term one: then a fit to c X is c
-times the fit to X, for squared error with a homogeneous link, and the same one for the Poisson loss.
+A strength "scale" is a constant of the estimator, without a unit, times a unit in which its term does not depend on
+the unit of X. A fit to c X is then c times the fit to X for squared error with a homogeneous link, and the same for the
+Poisson loss.
 """
 
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ _BOUNDED = 0.15
 
 @dataclass(frozen=True)
 class Units:
-    """What strengths are counted in.
+    """Units of the data and of the layers' outputs, in which strengths are expressed.
 
     Attributes
     ----------
     loss : float
-        g, twice what a perfect reconstruction gains over the mean, a feature: for squared error the mean variance of a
-        column.
+        g, twice the gain of a perfect reconstruction over the mean, divided by the number of features: for squared
+        error the mean variance of a column.
 
     outputs : tuple of float
         Of the inputs and of each layer's outputs, the raw one included.
@@ -59,10 +60,9 @@ class Units:
 def units_of(problem):
     """Return the Units of a Problem; outliers do not count."""
     architecture, spread = problem.architecture, problem.typical_scale or 1.0
-    *outputs, raw_output = architecture.units(spread, spread, of_others=1.0 if architecture.tied else _BOUNDED)
-    loss = architecture.loss
+    raw_output = spread if architecture.loss.is_homogeneous else architecture.loss.raw_unit
     return Units(
-        loss=2 * problem.reference / problem.X.shape[1] if problem.typical_scale else 1.0,
-        outputs=(*outputs, raw_output if loss.link.homogeneous else loss.raw_unit),
+        loss=2 * problem.loss_unit / problem.targets.shape[1] if problem.typical_scale else 1.0,
+        outputs=tuple(architecture.units(spread, raw_output, 1.0 if architecture.tied else _BOUNDED)),
         architecture=architecture,
     )

@@ -1,110 +1,210 @@
-"""The rows of X, a block at a time, also about an offset: neither a centred nor a dense copy of X is ever made."""
+"""Rows of X, a block at a time: neither a centred nor a dense copy of X as a whole is ever made."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import gen_batches
 
+from skae._rows.factors import Dense, OffsetSparse
 
-def dense_rows(X, rows=slice(None), scratch=None):
-    """Return a slice of the rows of X, dense or CSR, as an ndarray: a view, or in the first rows of `scratch`."""
-    block = X[rows]
-    if not issparse(block):
-        return block
-    return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
+_BLOCK_ENTRIES = 2**19
 
-
-def some_rows(X, rows):
-    """Return a slice of the rows of X in the container that X is; CSR if it is sparse."""
-    if issparse(X):
-        return X.tocsr()[rows]
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+_EVERY = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """The dense left factor of two products."""
-
-    entries: np.ndarray
-
-    @property
-    def shape(self):
-        return self.entries.shape
-
-    @property
-    def dtype(self):
-        return self.entries.dtype
-
-    def dense(self, scratch):
-        """Return the rows as an ndarray, not to be written to: a view, or in the first rows of `scratch`."""
-        return self.entries
-
-    def times(self, W, out):
-        """Write entries W into `out`."""
-        np.matmul(self.entries, W, out=out)
-
-    def transposed_times(self, delta, out):
-        """Write entries^T delta into `out`."""
-        np.matmul(self.entries.T, delta, out=out)
-
-
-@dataclass(frozen=True, eq=False)
-class OffsetSparse:
-    """Sparse rows less a dense offset, which enters the products as a term of rank one."""
-
-    rows: object
-    offset: np.ndarray
-
-    @property
-    def shape(self):
-        return self.rows.shape
-
-    @property
-    def dtype(self):
-        return self.rows.dtype
-
-    def dense(self, scratch):
-        block = self.rows.toarray(out=scratch[: self.rows.shape[0]])
-        block -= self.offset
-        return block
-
-    def times(self, W, out):
-        np.subtract(self.rows @ W, self.offset @ W, out=out)
-
-    def transposed_times(self, delta, out):
-        np.multiply.outer(-self.offset, delta.sum(axis=0), out=out)
-        out += self.rows.T @ delta
-
-
-def less(block, offset):
-    """Return rows, dense or CSR, less an offset, as a factor of products."""
-    if issparse(block):
-        return OffsetSparse(block, offset)
-    return Dense(block - offset if offset.any() else block)
-
-
-@dataclass(frozen=True, eq=False)
-class Centred:
-    """The rows of X less an offset.
+class Rows(ABC):
+    """The rows of X. A subclass says how they are held; nothing else in the package asks.
 
     Parameters
     ----------
     X : {ndarray, CSR} of shape (n_samples, n_features)
-
-    offset : ndarray of shape (n_features,)
-        In X's dtype. All zeros spare a pass over a dense X.
     """
 
     X: object
-    offset: np.ndarray
 
-    def block(self, rows, scratch):
-        """Return a slice of the rows as a factor of products, good until `scratch`, for as many rows, is used again."""
-        if issparse(self.X):
-            return OffsetSparse(self.X[rows], self.offset)
-        return Dense(self.dense(rows, scratch))
+    @property
+    def shape(self):
+        return self.X.shape
 
-    def dense(self, rows, scratch):
+    @property
+    def dtype(self):
+        return self.X.dtype
+
+    def __len__(self):
+        return self.X.shape[0]
+
+    def take(self, rows):
+        """Return the rows of a slice, or of an array of indices."""
+        return type(self)(self.X[rows])
+
+    def blocks(self, axis=0):
+        """Return the slices of X along an axis that are worked on one at a time."""
+        length = self.shape[axis]
+        return list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(self.shape))))
+
+    def sum(self, part, threads, axis=0):
+        """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks."""
+        blocks = self.blocks(axis)
+        n_threads = min(threads.n_threads, len(blocks))
+
+        def add(blocks_of_thread):
+            total = np.float64(0)
+            # Callers check for an overflow, which is infinite.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for block in blocks_of_thread:
+                    total += part(block)
+            return total
+
+        return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
+
+    @abstractmethod
+    def dense(self, rows=_EVERY, scratch=None):
         """Return a slice of the rows as an ndarray, not to be written to: a view, or in the first rows of `scratch`."""
-        block = dense_rows(self.X, rows, scratch)
-        return np.subtract(block, self.offset, out=scratch[: len(block)]) if self.offset.any() else block
+
+    @abstractmethod
+    def less(self, offset, rows=_EVERY, scratch=None):
+        """Return a slice of the rows less an offset, (n_features,) in X's dtype, as a left factor of products.
+
+        It is valid until `scratch`, of shape (n_rows, n_features), is used again.
+        """
+
+    @abstractmethod
+    def dense_columns(self, columns):
+        """Return a slice of the columns as an ndarray."""
+
+    @abstractmethod
+    def weighted_sum(self, rows, weights):
+        """Return the weighted sum, (n_features,) in float64, of a slice of the rows."""
+
+    @abstractmethod
+    def weighted_squares(self, rows, weights, mean):
+        """Return the weighted sum, (n_features,) in float64, of a slice's squared deviations from a mean."""
+
+    @abstractmethod
+    def extremes(self):
+        """Return each column's minimum and maximum, (n_features,) each."""
+
+    @abstractmethod
+    def combine(self, coefficients, mean, threads):
+        """Return (X - mean)^T coefficients, (n_features, n_columns), in float64."""
+
+    @abstractmethod
+    def second_moment_product(self, shares, mean, threads):
+        """Return the function that multiplies a vector by a second moment, and whether that is the covariance matrix.
+
+        If not, it is the matrix of the inner products of the weighted rows. `shares` are the rows' weights.
+        """
+
+    @property
+    @abstractmethod
+    def n_read(self):
+        """Cost of a product with a vector, in that of reading one dense entry."""
+
+
+class DenseRows(Rows):
+    """Rows of an ndarray."""
+
+    def dense(self, rows=_EVERY, scratch=None):
+        return self.X[rows]
+
+    def less(self, offset, rows=_EVERY, scratch=None):
+        block = self.X[rows]
+        if not offset.any():
+            return Dense(block)
+        return Dense(np.subtract(block, offset, out=None if scratch is None else scratch[: len(block)]))
+
+    def dense_columns(self, columns):
+        return self.X[:, columns]
+
+    def weighted_sum(self, rows, weights):
+        return weights @ self.X[rows].astype(np.float64)
+
+    def weighted_squares(self, rows, weights, mean):
+        deviations = self.X[rows] - mean
+        return weights @ np.square(deviations, out=deviations)
+
+    def extremes(self):
+        return self.X.min(axis=0), self.X.max(axis=0)
+
+    def combine(self, coefficients, mean, threads):
+        result = np.empty((self.shape[1], coefficients.shape[1]))
+
+        def fill(columns):
+            np.matmul((self.X[:, columns] - mean[columns]).T, coefficients, out=result[columns])
+
+        list(threads.map(fill, self.blocks(axis=1)))
+        return result
+
+    def second_moment_product(self, shares, mean, threads):
+        def product(vector):
+            def part(rows):
+                deviations = self.X[rows] - mean
+                return (shares[rows] * (deviations @ vector)) @ deviations
+
+            return self.sum(part, threads)
+
+        return product, True
+
+    @property
+    def n_read(self):
+        return self.shape[0] * self.shape[1]
+
+
+class SparseRows(Rows):
+    """Rows of a CSR array in canonical format."""
+
+    def dense(self, rows=_EVERY, scratch=None):
+        block = self.X[rows]
+        return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
+
+    def less(self, offset, rows=_EVERY, scratch=None):
+        return OffsetSparse(self.X[rows], offset)
+
+    def dense_columns(self, columns):
+        return self.X[:, columns].toarray()
+
+    def weighted_sum(self, rows, weights):
+        return weights @ self.X[rows].astype(np.float64)
+
+    def weighted_squares(self, rows, weights, mean):
+        block = self.X[rows]
+        of_entries, columns = np.repeat(weights, np.diff(block.indptr)), block.indices
+        sums = [
+            np.bincount(columns, entries, minlength=len(mean))
+            for entries in (of_entries * (block.data - mean[columns]) ** 2, of_entries)
+        ]
+        of_zeros = np.where(np.bincount(columns, minlength=len(mean)) < block.shape[0], weights.sum() - sums[1], 0)
+        return sums[0] + of_zeros * mean**2
+
+    def extremes(self):
+        return self.X.min(axis=0).toarray().ravel(), self.X.max(axis=0).toarray().ravel()
+
+    def combine(self, coefficients, mean, threads):
+        return self.X.T @ coefficients - np.multiply.outer(mean, coefficients.sum(axis=0))
+
+    def second_moment_product(self, shares, mean, threads):
+        X, roots = self.X.astype(np.float64, copy=False), np.sqrt(shares)
+
+        def times(vector):
+            return roots * (X @ vector - mean @ vector)
+
+        def transposed_times(vector):
+            weighted = roots * vector
+            return X.T @ weighted - mean * weighted.sum()
+
+        # Vectors of the smaller side are worth it where a product costs little more than they do.
+        if self.shape[0] >= self.shape[1]:
+            return lambda vector: transposed_times(times(vector)), True
+        return lambda vector: times(transposed_times(vector)), False
+
+    @property
+    def n_read(self):
+        return 3 * (self.X.nnz + sum(self.shape))
+
+
+def rows_of(X):
+    """Return the Rows of X, an ndarray or CSR."""
+    return SparseRows(X) if issparse(X) else DenseRows(X)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 from sklearn.utils import gen_batches
 
-from skae._rows.blocks import dense_rows
+from skae._rows.blocks import rows_of
 
 # X of up to so many entries may be copied: 32 MB in float64.
 _SMALL = 2**22
@@ -103,7 +103,7 @@ def _sorted_by_value(X, kept):
         tied = np.flatnonzero(~(is_new & np.append(is_new[1:], True)))
         if not len(tied):
             break
-        block = dense_rows(columns[:, start : start + width])[kept[order[tied]]]
+        block = rows_of(columns[:, start : start + width]).dense()[kept[order[tied]]]
         again = np.lexsort([*block.T[::-1], np.cumsum(is_new)[tied]])
         order[tied], block = order[tied][again], block[again]
         is_new[tied[1:]] |= (block[1:] != block[:-1]).any(axis=1)

@@ -1,52 +1,48 @@
 """Principal axes of weighted rows, by a full decomposition or by the Lanczos method."""
 
 import warnings
-from functools import partial
 from inspect import signature
 
 import numpy as np
 from scipy.linalg import eigh, qr
-from scipy.sparse import issparse
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh, lobpcg
 from sklearn.utils.extmath import svd_flip
 
-from skae._rows.blocks import Centred, dense_rows
-from skae._rows.moments import block_sum, blocks_of, variances
+from skae._rows.statistics import variances
 
 # Principal axes to begin with, where a share of the variance decides how many there are.
 _FIRST_COUNT = 16
-
 
 # ARPACK goes on with a random vector where the products leave it none. SciPy before 1.17 has a seed of its own.
 _SEED = {"rng": 0} if "rng" in signature(eigsh).parameters else {}
 
 
-def principal_axes(X, weights, mean, threads, count):
+def principal_axes(rows, weights, mean, threads, count):
     """Return the variances along the first principal axes, by decreasing variance, the axes, one a row, and the total.
 
-    There are `count` axes, but no more than the smaller side of X, with the signs of `PCA`.
+    There are `count` axes, but no more than the smaller side of the rows, with the signs of `PCA`.
     """
-    count = min(count, *X.shape)
-    decompose = _lanczos if are_few(X, count) else _full
-    variances, axes, total = decompose(X, weights, mean, threads, count)
-    return np.maximum(variances, 0), svd_flip(None, axes.T, u_based_decision=False)[1], total
+    count = min(count, *rows.shape)
+    decompose = _lanczos if are_few(rows, count) else _full
+    along_axes, axes, total = decompose(rows, weights, mean, threads, count)
+    return np.maximum(along_axes, 0), svd_flip(None, axes.T, u_based_decision=False)[1], total
 
 
-def count_for_share(X, weights, mean, threads, share):
+def count_for_share(rows, weights, mean, threads, share):
     """Return how many principal axes together have more than a share of the total variance, at least 1."""
-    size, count = min(X.shape), _FIRST_COUNT
+    size, count = min(rows.shape), _FIRST_COUNT
     while True:
-        count = count if are_few(X, count) else size
-        variances, _, total = principal_axes(X, weights, mean, threads, count)
-        if not variances.any():
+        count = count if are_few(rows, count) else size
+        along_axes, _, total = principal_axes(rows, weights, mean, threads, count)
+        if not along_axes.any():
             return 1
-        shares = np.cumsum(variances) / (total if count < size else variances.sum())
+        shares = np.cumsum(along_axes) / (total if count < size else along_axes.sum())
         if shares[-1] > share or count == size:
             return min(int(np.searchsorted(shares, share, side="right")) + 1, size)
         count *= 2
 
 
-def are_few(X, count):
+def are_few(rows, count):
     """Return whether `count` principal axes are found faster by the Lanczos method than by a full decomposition.
 
     Both costs are estimates in nanoseconds, from measurements on two cores with X of 300 x 300 to 6,000 x 4,000 and
@@ -54,25 +50,21 @@ def are_few(X, count):
     and 300 + 3 count where X is noise: the estimate lies between the two, and noise may take three times as long as a
     full decomposition. An entry of a sparse X costs a product three times as much as one of a dense X.
     """
-    size, n_entries = min(X.shape), X.shape[0] * X.shape[1]
-    n_read = 3 * (X.nnz + sum(X.shape)) if issparse(X) else n_entries
-    lanczos = (100 + 3 * count) * (n_read + 4 * size * count + 50_000)
+    size, n_entries = min(rows.shape), rows.shape[0] * rows.shape[1]
+    lanczos = (100 + 3 * count) * (rows.n_read + 4 * size * count + 50_000)
     full = n_entries * size / 40 + size**3 / 13
     return 4 * count < size and lanczos < full
 
 
-def _lanczos(X, weights, mean, threads, count):
+def _lanczos(rows, weights, mean, threads, count):
     """Return the first variances, the axes, one a column, and the total, from products with vectors alone."""
-    total = variances([X], weights, mean, threads).sum()
+    total = variances([rows], weights, mean, threads).sum()
     if total < np.finfo(np.float64).tiny:
-        return np.zeros(count), np.eye(X.shape[1], count), total
-    # ARPACK's tolerance is absolute for small eigenvalues: those that it sees sum to one.
-    shares = weights / (weights.sum() * total)
-    # Vectors of the smaller side are worth it where a product costs little more than they do.
-    of_axes = not issparse(X) or X.shape[0] >= X.shape[1]
-    product = _sparse_product(X, shares, mean, of_axes) if issparse(X) else _dense_product(X, shares, mean, threads)
-    values, vectors = _first_eigenvectors(product, X.shape[1] if of_axes else X.shape[0], count)
-    return values * total, vectors if of_axes else _axes_of(vectors, X, weights, mean, threads), total
+        return np.zeros(count), np.eye(rows.shape[1], count), total
+    # ARPACK's tolerance is absolute for small eigenvalues. The sum of those that it sees is one.
+    product, of_axes = rows.second_moment_product(weights / (weights.sum() * total), mean, threads)
+    values, vectors = _first_eigenvectors(product, rows.shape[1] if of_axes else rows.shape[0], count)
+    return values * total, vectors if of_axes else _axes_of(vectors, rows, weights, mean, threads), total
 
 
 def _first_eigenvectors(product, size, count):
@@ -93,82 +85,49 @@ def _first_eigenvectors(product, size, count):
     return values[order], vectors[:, order]
 
 
-def _dense_product(X, shares, mean, threads):
-    """Return the function that multiplies the weighted covariance matrix by a vector, in float64."""
-
-    def part(vector, rows):
-        deviations = X[rows] - mean
-        return (shares[rows] * (deviations @ vector)) @ deviations
-
-    return lambda vector: block_sum(partial(part, vector), X, threads)
-
-
-def _sparse_product(X, shares, mean, of_axes):
-    """Return the function that multiplies a vector by the covariance matrix, or by the inner products of the rows."""
-    rows, roots = X.astype(np.float64, copy=False), np.sqrt(shares)
-
-    def times(vector):
-        return roots * (rows @ vector - mean @ vector)
-
-    def transposed_times(vector):
-        weighted = roots * vector
-        return rows.T @ weighted - mean * weighted.sum()
-
-    return lambda vector: transposed_times(times(vector)) if of_axes else times(transposed_times(vector))
-
-
-def _full(X, weights, mean, threads, count):
-    """Return what `_lanczos` does, from the covariance matrix or, if rows are fewer, from their inner products."""
-    of_axes = X.shape[0] >= X.shape[1]
-    products = (_covariance if of_axes else _inner_products)(X, weights, mean, threads)
+def _full(rows, weights, mean, threads, count):
+    """Return the same as `_lanczos`, from the covariance matrix or, if rows are fewer, from their inner products."""
+    of_axes = rows.shape[0] >= rows.shape[1]
+    products = (_covariance if of_axes else _inner_products)(rows, weights, mean, threads)
     total, size = np.trace(products), len(products)
     # Few of many eigenvectors are found faster on their own.
     subset = (size - count, size - 1) if 4 * count < size else None
     values, vectors = eigh(products, subset_by_index=subset, overwrite_a=True, check_finite=False)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
-    return values, vectors if of_axes else _axes_of(vectors, X, weights, mean, threads), total
+    return values, vectors if of_axes else _axes_of(vectors, rows, weights, mean, threads), total
 
 
-def _covariance(X, weights, mean, threads):
-    """Return the weighted covariance matrix, (n_features, n_features); the products run in X's dtype."""
-    rounded, roots = mean.astype(X.dtype), np.sqrt(weights / weights.sum()).astype(X.dtype)
-    centred = Centred(X, rounded)
+def _covariance(rows, weights, mean, threads):
+    """Return the weighted covariance matrix, (n_features, n_features); the products run in the rows' dtype."""
+    rounded, roots = mean.astype(rows.dtype), np.sqrt(weights / weights.sum()).astype(rows.dtype)
 
-    def part(rows):
-        scratch = np.empty((rows.stop - rows.start, X.shape[1]), X.dtype)
-        weighted = np.multiply(centred.dense(rows, scratch), roots[rows, None], out=scratch)
+    def part(block):
+        scratch = np.empty((block.stop - block.start, rows.shape[1]), rows.dtype)
+        deviations = rows.less(rounded, block, scratch).dense(scratch)
+        weighted = np.multiply(deviations, roots[block, None], out=scratch)
         return weighted.T @ weighted
 
-    products = block_sum(part, X, threads)
+    products = rows.sum(part, threads)
     rest = mean - rounded
-    if rest.any():  # which matters where the spread is a few steps of X's dtype
+    if rest.any():  # which matters where the spread is a few units in the last place
         products -= np.multiply.outer(rest, rest)
     return products
 
 
-def _inner_products(X, weights, mean, threads):
-    """Return the inner products of the centred rows, (n_samples, n_samples), for an X of more columns than rows."""
+def _inner_products(rows, weights, mean, threads):
+    """Return the inner products of the centred rows, (n_samples, n_samples), for more columns than rows."""
     roots = np.sqrt(weights / weights.sum())[:, None]
 
     def part(columns):
-        block = dense_rows(X[:, columns]).astype(np.float64)
+        block = rows.dense_columns(columns).astype(np.float64)
         block -= mean[columns]
         block *= roots
         return block @ block.T
 
-    return block_sum(part, X, threads, axis=1)
+    return rows.sum(part, threads, axis=1)
 
 
-def _axes_of(left, X, weights, mean, threads):
-    """Return the right singular vectors, one a column, that belong to left ones; QR makes up those without variance."""
-    combinations = np.sqrt(weights / weights.sum())[:, None] * left
-    if issparse(X):
-        axes = X.T @ combinations - np.multiply.outer(mean, combinations.sum(axis=0))
-    else:
-        axes = np.empty((X.shape[1], left.shape[1]))
-
-        def fill(columns):
-            np.matmul((X[:, columns] - mean[columns]).T, combinations, out=axes[columns])
-
-        list(threads.map(fill, blocks_of(X, axis=1)))
+def _axes_of(left, rows, weights, mean, threads):
+    """Return the right singular vectors, one a column, of left ones; QR fills in those without variance."""
+    axes = rows.combine(np.sqrt(weights / weights.sum())[:, None] * left, mean, threads)
     return qr(axes, mode="economic", overwrite_a=True, check_finite=False)[0]

@@ -19,7 +19,7 @@ import scipy
 from threadpoolctl import ThreadpoolController
 
 _lock = Lock()
-# One token a fit in flight, and what the limits were before the first of them; forgotten when they are restored.
+# One token a fit in flight, and the limits before the first of them. Both are cleared when the limits are restored.
 _inside: set = set()
 _limits_before: list = []
 
@@ -59,6 +59,10 @@ class RowThreads:
         return result
 
 
+# The calling thread alone.
+SERIAL = RowThreads(1)
+
+
 @contextmanager
 def row_threads(n_parts=None, at_most=None):
     """Hold BLAS at one thread, and yield RowThreads with as many as NumPy's products would have used.
@@ -68,7 +72,7 @@ def row_threads(n_parts=None, at_most=None):
     Parameters
     ----------
     n_parts : int, default=None
-        What to cut sums into, if not one part a thread: the same parts give the same sum, to the last bit.
+        Number of parts of a sum, if not one a thread. The same parts give the same sum, to the last bit.
 
     at_most : int, default=None
         A cap on the threads, for who shares the cores with others.

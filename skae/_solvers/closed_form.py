@@ -16,59 +16,66 @@ import numpy as np
 from skae._network.parameters import Parameters
 from skae._rows.principal_axes import principal_axes
 from skae._solvers.result import SolverResult, Status
+from skae._solvers.solver import Solver
 from skae.activations import ACTIVATIONS
 
 
-def why_no_closed_form(problem):
-    """Return why the optimum has no closed form, or None if it has one."""
-    architecture = problem.architecture
-    if architecture.depth > 1 or architecture.code != ACTIVATIONS["identity"] or not architecture.loss.least_squares:
-        return "it is for the linear autoencoder: identity activations, no hidden layers, squared error"
-    if problem.is_corrupted:
-        return "the inputs are corrupted"
-    if any(penalty.linear_decays is None for penalty in problem.penalties):
-        return "of the penalties it takes WeightDecay and Contraction alone"
-    encoder, decoder = _decays(problem)
-    if not architecture.tied and (encoder > 0) != (decoder > 0):
-        return "there is no optimum: an untied decoder undoes the contraction, unless alpha is above 0"
-    return None
+class ClosedForm(Solver):
+    """The optimum of the linear autoencoder, from one eigendecomposition."""
+
+    name = "svd"
+    is_search = False
+
+    def why_not(self, problem):
+        architecture = problem.architecture
+        is_linear = architecture.depth == 1 and architecture.code == ACTIVATIONS["identity"]
+        if not (is_linear and architecture.loss.is_least_squares):
+            return "it is for the linear autoencoder: identity activations, no hidden layers, squared error"
+        if problem.is_corrupted:
+            return "the inputs are corrupted"
+        if any(penalty.linear_decays is None for penalty in problem.penalties):
+            return "of the penalties it takes WeightDecay and Contraction alone"
+        encoder, decoder = _decays(problem)
+        if not architecture.tied and (encoder > 0) != (decoder > 0):
+            return "there is no optimum: an untied decoder undoes the contraction, unless alpha is above 0"
+        return None
+
+    def solve(self, problem, context):
+        parameters, terms = optimum(problem, context.threads)
+        context.history.n_rows_evaluated = len(problem.targets)
+        context.history.add_only(terms, lambda: parameters)
+        return SolverResult(
+            theta=np.concatenate([W.ravel() for W in parameters.weights]),
+            value=float(terms.sum()),
+            gradient_norm=0.0,
+            fall=0.0,
+            n_iter=1,
+            n_evaluations=1,
+            status=Status.CONVERGED,
+        )
 
 
 def _decays(problem):
-    """The weight decays of the encoder and of the decoder."""
+    """Return the weight decays of the encoder and of the decoder."""
     return np.sum([(0.0, 0.0), *(penalty.linear_decays for penalty in problem.penalties)], axis=0)
 
 
-def solve(problem, threads):
-    """Return the optimal Parameters, the objective's terms there, and a SolverResult."""
+def optimum(problem, threads):
+    """Return the optimal Parameters, and the objective's terms there."""
     tied, (n_features, size) = problem.architecture.tied, problem.architecture.widths
-    variances, axes, total = principal_axes(problem.X, problem.weights, problem.mean, threads, size)
+    targets, mean = problem.targets, problem.mean
+    variances, axes, total = principal_axes(targets, problem.weights, mean, threads, size)
     count = len(variances)
     encoder, decoder = _decays(problem)
-    strength = encoder / 2 if tied else np.sqrt(encoder) * np.sqrt(decoder)  # whose product may overflow
+    strength = encoder / 2 if tied else np.sqrt(encoder) * np.sqrt(decoder)  # the product may overflow
     with np.errstate(divide="ignore"):
         products = np.ones(count) if strength == 0 else np.maximum(1 - strength / variances, 0)
     balance = 1.0 if tied or encoder == 0 else (decoder / encoder) ** 0.25
     W, V = np.zeros((n_features, size)), np.zeros((size, n_features))
     W[:, :count] = axes.T * (np.sqrt(products) * balance)
     V[:count] = axes * (np.sqrt(products) / balance)[:, None]
-    left = max(total - variances.sum(), 0) if count < min(problem.X.shape) else 0
+    remainder = max(total - variances.sum(), 0) if count < min(targets.shape) else 0
     decays = [penalty.linear_decays for penalty in problem.penalties]
     squares = np.vdot(W, W), 0 if tied else np.vdot(V, V)
-    terms = 0.5 * np.array([variances @ (1 - products) ** 2 + left, *np.dot(decays, squares)])
-
-    parameters = Parameters([W, V], [np.zeros(size), problem.mean], problem.mean)
-    return (
-        parameters,
-        terms,
-        SolverResult(
-            x=np.concatenate([W.ravel(), V.ravel()]),
-            fun=float(terms.sum()),
-            gradient_norm=0.0,
-            fall=0.0,
-            n_iter=1,
-            n_evaluations=1,
-            status=Status.CONVERGED,
-            message="closed form",
-        ),
-    )
+    terms = 0.5 * np.array([variances @ (1 - products) ** 2 + remainder, *np.dot(decays, squares)])
+    return Parameters([W, V], [np.zeros(size), mean], mean).with_offset(problem.offset), terms

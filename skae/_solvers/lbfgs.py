@@ -1,4 +1,4 @@
-"""Solvers: minimise a function of a flat vector, from a start, and return a record."""
+"""L-BFGS: minimise a function of a flat vector, from a start, and return a record."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from skae._solvers.result import SolverResult, Status
 
 @dataclass(frozen=True)
 class LBFGS:
-    """SciPy's L-BFGS-B, without bounds, on an objective divided by its reference, so that tolerances are relative.
+    """SciPy's L-BFGS-B, without bounds, on an objective divided by its unit, so that tolerances are relative.
 
     Parameters
     ----------
@@ -19,9 +19,9 @@ class LBFGS:
         Caps on iterations and evaluations.
 
     tol : float
-        Converged when objective / reference fell by less than this in the last `n_iter_no_change` iterations, or when
-        the gradient is zero. The gradient's largest entry says little: it shrinks with the number of parameters, and
-        with every change of variables.
+        Converged when objective / unit fell by less than this in the last `n_iter_no_change` iterations, or when
+        the gradient is zero. The gradient's largest entry is no measure of convergence: it shrinks with the number of
+        parameters, and with every change of variables.
 
     n_iter_no_change : int
         Iterations over which the fall is measured.
@@ -31,7 +31,7 @@ class LBFGS:
 
     precision : float
         Relative rounding of the objective. The search also stops when the objective fell by less than 64 times as much
-        in the last `n_iter_no_change` iterations; one iteration says little, as steps differ in length.
+        in the last `n_iter_no_change` iterations; one iteration is no evidence, as steps differ in length.
     """
 
     max_iter: int
@@ -42,11 +42,10 @@ class LBFGS:
     precision: float
 
     def minimize(self, objective, theta0, callback=None):
-        """Return the SolverResult of `objective`, a callable theta -> (value, gradient) with a `reference`.
+        """Return the SolverResult of `objective`, a callable theta -> Evaluation with a `unit`.
 
-        `callback(theta, value, fall, n_evaluations)` is called after every iteration, right after the objective was
-        called at that theta, and may raise StopIteration to stop there. `fall` is that of SolverResult.
-        Raises ValueError if the objective is not finite at theta0.
+        `callback(theta, evaluation, fall, n_evaluations)` is called after every iteration, and may raise StopIteration
+        to stop there. `fall` is that of SolverResult. Raises ValueError if the objective is not finite at theta0.
         """
         search = _Search(objective, callback, self.n_iter_no_change, self._has_ended)
         options = {
@@ -59,9 +58,7 @@ class LBFGS:
         result = minimize(
             search.evaluate, theta0, jac=True, method="L-BFGS-B", callback=search.end_iteration, options=options
         )
-        if not search.has_reported:  # a start that cannot be bettered is the first iterate
-            if search.n_evaluations > 1:
-                search.evaluate(search.iterate[0])  # the objective's latest call is to be the iterate's
+        if not search.has_reported:  # no iteration improved on the start, which is the first iterate then
             with suppress(StopIteration):
                 search.report()
         theta, value, gradient = result.x, result.fun, result.jac
@@ -70,16 +67,15 @@ class LBFGS:
             theta, value, gradient = search.iterate
         status, fall = self._status(result, search, _largest(gradient)), search.fall
         # SciPy's references to it may be circular, and the objective's buffers would outlive the search.
-        search.let_go()
+        search.release()
         return SolverResult(
-            x=theta,
-            fun=float(value * objective.reference),
+            theta=theta,
+            value=float(value * objective.unit),
             gradient_norm=_largest(gradient),
             fall=fall,
             n_iter=max(1, int(result.nit)),
             n_evaluations=search.n_evaluations,
             status=status,
-            message=str(result.message),
         )
 
     def _has_ended(self, value, fall):
@@ -103,15 +99,15 @@ class LBFGS:
 
 
 class _Search:
-    """The state of one run: the latest trial point, and the one that the current line search starts from."""
+    """The state of one run: the latest trial point, and the point from which the current line search starts."""
 
     def __init__(self, objective, callback, n_iter_no_change, has_ended):
         self._objective = objective
         self._callback = callback
         self._n_iter_no_change, self._has_ended = n_iter_no_change, has_ended
-        self._origin = None
-        self._trial = None
-        self._is_at_wall = False
+        self._origin = self._origin_evaluation = None
+        self._trial = self._trial_evaluation = None
+        self._trial_is_finite = True
         self._values = []
         self.n_evaluations = 0
         self.status = None
@@ -119,7 +115,7 @@ class _Search:
 
     @property
     def iterate(self):
-        """The latest iterate: theta, value and gradient, as they were evaluated."""
+        """The latest iterate: theta, and value and gradient in the objective's unit."""
         return self._origin
 
     @property
@@ -128,43 +124,47 @@ class _Search:
         return float(self._values[0] - self._values[-1]) if self._values else 0.0
 
     def evaluate(self, theta):
-        value, gradient = self._objective(theta)
+        evaluation = self._objective(theta)
         with np.errstate(over="ignore"):
-            value = np.divide(value, self._objective.reference)
-            gradient = gradient / self._objective.reference
+            value = np.divide(evaluation.value, self._objective.unit)
+            gradient = evaluation.gradient / self._objective.unit
         self.n_evaluations += 1
-        finite = np.isfinite(value) and np.isfinite(gradient).all()
-        self._is_at_wall = not finite
-        if not finite and self._origin is not None:
-            return self._wall(theta)
-        if not finite:
+        self._trial_is_finite = bool(np.isfinite(value) and np.isfinite(gradient).all())
+        if not self._trial_is_finite and self._origin is not None:
+            return self._substitute(theta)
+        if not self._trial_is_finite:
             raise ValueError(
-                f"The objective, in units of {self._objective.reference:.3g}, is not finite at the start: "
+                f"The objective, in units of {self._objective.unit:.3g}, is not finite at the start: "
                 "X is on too large or too small a scale. Scale X first, for example with StandardScaler."
             )
         # SciPy's theta is a live buffer.
-        self._trial = (theta.copy(), value, gradient)
+        self._trial, self._trial_evaluation = (theta.copy(), value, gradient), evaluation
         if self._origin is None:
-            self._origin = self._trial
+            self._origin, self._origin_evaluation = self._trial, evaluation
             self._values.append(value)
         return value, gradient
 
-    def _wall(self, theta):
-        # The line search interpolates values and slopes, so it cannot use an infinite trial point. It gets those of
-        # a parabola through its origin that has its minimum at a tenth of the step, and tries there next.
+    def _substitute(self, theta):
+        """Return a value and a gradient in place of those that are not finite.
+
+        The line search interpolates values and slopes, so it cannot use an infinite trial point. It gets those of
+        a parabola through its origin that has its minimum at a tenth of the step, and tries there next.
+        """
         origin, value, gradient = self._origin
         descent = -(gradient @ (theta - origin))
         return value + 4 * descent, -9 * gradient
 
-    def let_go(self):
-        self._objective = self._callback = self._origin = self._trial = None
+    def release(self):
+        """Drop the references to the objective and to all points."""
+        self._objective = self._callback = None
+        self._origin = self._origin_evaluation = self._trial = self._trial_evaluation = None
 
     def end_iteration(self, intermediate_result):
         # SciPy takes a step to where the objective is infinite, or higher than before, for a success.
-        if self._is_at_wall or self._trial[1] > self._origin[1]:
+        if not self._trial_is_finite or self._trial[1] > self._origin[1]:
             self.status = Status.LINE_SEARCH
             raise StopIteration
-        self._origin = self._trial
+        self._origin, self._origin_evaluation = self._trial, self._trial_evaluation
         self._values.append(self._origin[1])
         del self._values[: -self._n_iter_no_change - 1]
         self.report()
@@ -174,12 +174,11 @@ class _Search:
             raise StopIteration
 
     def report(self):
-        theta, value, _ = self._origin
         self.has_reported = True
         if self._callback is None:
             return
         try:
-            self._callback(theta, float(value * self._objective.reference), self.fall, self.n_evaluations)
+            self._callback(self._origin[0], self._origin_evaluation, self.fall, self.n_evaluations)
         except StopIteration:
             self.status = Status.CALLBACK
             raise

@@ -23,32 +23,28 @@ class SolverResult:
 
     Attributes
     ----------
-    x : ndarray of shape (n_parameters,)
+    theta : ndarray of shape (n_parameters,)
 
-    fun : float
+    value : float
         The value there of the function that was minimised.
 
     gradient_norm : float
-        Largest entry, in size, of the gradient at x of the objective divided by its reference.
+        Largest entry, in size, of the gradient at theta of the objective divided by its unit.
 
     fall : float
         Fall of the objective in the last n_iter_no_change iterations, or in all of them if there were fewer, divided
-        by its reference.
+        by its unit.
 
     n_iter, n_evaluations : int
         At least 1.
 
     status : Status
-
-    message : str
-        The underlying routine's own words.
     """
 
-    x: np.ndarray
-    fun: float
+    theta: np.ndarray
+    value: float
     gradient_norm: float
     fall: float
     n_iter: int
     n_evaluations: int
     status: Status
-    message: str

@@ -1,12 +1,15 @@
-"""Early stopping: rows that are held out, and what their reconstruction loss says of a search."""
+"""Early stopping: held-out rows, and the iterate that their reconstruction loss chooses."""
 
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-# The share of what there is to gain over the mean that matters.
-_GIVEN_UP = 0.01
+from skae._rows.blocks import Rows
+from skae._solvers.history import Watcher
+
+# Changes of the loss below this share of its unit do not matter.
+_NEGLIGIBLE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +18,12 @@ class HeldOut:
 
     Parameters
     ----------
-    X : {ndarray, CSR} of shape (n_samples, n_features)
+    rows : Rows of shape (n_samples, n_features)
 
     weights : ndarray of shape (n_samples,)
     """
 
-    X: object
+    rows: Rows
     weights: np.ndarray
 
 
@@ -38,19 +41,18 @@ def draw_held_out(n_samples, fraction, seed):
     return is_held_out
 
 
-class Patience:
-    """The watcher that keeps the best iterate, and stops when the lowest validation loss falls by too little.
+class Patience(Watcher):
+    """Keeps the best iterate, and stops the run when the lowest validation loss so far falls by too little.
 
     Parameters
     ----------
     n_iter_no_change : int
         Iterations over which the fall is measured.
 
-    threshold : float
-        Fall below which to stop.
+    tol : float
+        Fall below which to stop, in units of `loss_unit`.
 
-    reference : float
-        Gain of a perfect reconstruction over the mean.
+    loss_unit : float
 
     Attributes
     ----------
@@ -61,14 +63,14 @@ class Patience:
         Whether it has asked to stop.
     """
 
-    def __init__(self, n_iter_no_change, threshold, reference):
-        self._n_iter_no_change, self._threshold, self._reference = n_iter_no_change, threshold, reference
+    def __init__(self, n_iter_no_change, tol, loss_unit):
+        self._n_iter_no_change, self._threshold, self._loss_unit = n_iter_no_change, tol * loss_unit, loss_unit
         self._lowest = []
         self.best = self.latest = None
         self.has_ended = False
 
     def consider(self, iterate):
-        """Take an iterate for the best, or not."""
+        """Compare an iterate with the best one so far."""
         lowest = self._lowest[-1] if self._lowest else np.inf
         if self.best is None or iterate.validation_loss < lowest:
             self.best = iterate
@@ -82,16 +84,16 @@ class Patience:
         if len(self._lowest) <= self._n_iter_no_change:
             return False
         before, now = self._lowest[-self._n_iter_no_change - 1], self._lowest[-1]
-        # Not even a finite one yet: there has been no fall either.
+        # Two infinite losses are equal: there has been no fall either.
         self.has_ended = bool(now == before or before - now < self._threshold)
         return self.has_ended
 
     @property
-    def outvotes_penalties(self):
-        """Whether, past the best iterate, the rows trained on were reconstructed worse too, and the objective fell.
+    def precedes_penalties(self):
+        """Whether, after the best iterate, the objective fell although the training rows' own loss rose.
 
-        Then no overfitting was found: the search was giving up reconstruction for its penalties.
+        The search was trading reconstruction for its penalties then, so no overfitting was found.
         """
-        given_up = self.latest.terms[0] - self.best.terms[0]
-        gained = self.best.objective - self.latest.objective
-        return bool(min(given_up, gained) > _GIVEN_UP * self._reference)
+        rise = self.latest.terms[0] - self.best.terms[0]
+        fall = self.best.objective - self.latest.objective
+        return bool(min(rise, fall) > _NEGLIGIBLE * self._loss_unit)

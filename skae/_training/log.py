@@ -3,17 +3,19 @@
 import time
 from collections import Counter
 
+from skae._solvers.history import Watcher
+
 # With verbose=1, the iterations between two lines of the log.
 _LOG_BLOCK = 10
 
 
-class Log:
-    """The watcher that prints: a header, then an aligned line a block of iterations.
+class Log(Watcher):
+    """Prints a header, then an aligned line a block of iterations.
 
     Parameters
     ----------
     name : str
-        What every line starts with.
+        Start of every line.
 
     terms : list of str
         Names of the objective's terms.
@@ -56,7 +58,7 @@ class Log:
 
 
 def _numbered(names):
-    """Tell apart what has the same name."""
+    """Yield the names, with a number from the second of equal ones on."""
     seen = Counter()
     for name in names:
         seen[name] += 1

@@ -4,31 +4,26 @@ from itertools import pairwise
 
 import numpy as np
 
-from skae._rows.moments import column_means, row_offset, scale_about
-
 # Columns of real data are correlated: along the leading axes the inputs are a few times longer than the root mean
 # square of their entries. Settled by the objective reached on MNIST, USPS and digits: shallow nets gain from it,
 # deep ones hardly depend on it.
 _LEADING_SPREAD = 4.0
 
 
-def search_variables(problem, layout, threads):
+def search_variables(problem, layout):
     """Return the variables of a search, and the offset of its objective's inputs, (n_features,)."""
-    mean, input_scale = problem.mean, problem.scale
-    if problem.is_corrupted:
-        mean = column_means(problem.draws, problem.weights, threads)
-        input_scale = scale_about(problem.draws, problem.weights, mean, threads)
-    variables = centred_variables(layout, problem.architecture, input_scale or 1.0, problem.scale or 1.0)
-    offset = row_offset(mean, input_scale)
+    inputs, targets = problem.input_statistics, problem.target_statistics
+    variables = centred_variables(layout, problem.architecture, inputs.scale or 1.0, targets.scale or 1.0)
+    offset = inputs.offset
     if not offset.any():
         # The first layer's inputs are centred as those of the others are, in the variables alone.
-        variables = variables.moved(mean)
+        variables = variables.with_offset(inputs.mean)
     return variables, offset
 
 
 def centred_variables(layout, architecture, input_scale, output_scale):
-    """The solver's variables: every layer sees inputs that are about centred and of unit spread."""
-    units = architecture.units(input_scale, output_scale)
+    """Return the variables in which every layer sees inputs that are about centred and of unit spread."""
+    units = architecture.units(input_scale, output_scale if architecture.loss.is_homogeneous else 1.0)
     means, spreads = [0.0], [_LEADING_SPREAD]
     for activation, unit in zip(architecture.activations[:-1], units[1:], strict=False):
         mean, spread = _typical_output(activation)
@@ -47,7 +42,7 @@ def centred_variables(layout, architecture, input_scale, output_scale):
 
 
 def _typical_output(activation):
-    """Mean and standard deviation of the outputs for standard normal pre-activations, by Gauss-Hermite quadrature."""
+    """Return mean and standard deviation of the outputs for standard normal inputs, by Gauss-Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(32)
     weights /= weights.sum()
     outputs = activation.forward(nodes)
@@ -89,12 +84,12 @@ class CentredVariables:
         for b, unit in zip(intercepts, self._units, strict=True):
             b[...] = unit
 
-    def moved(self, offset):
+    def with_offset(self, offset):
         """Return these variables with an offset of the first layer's inputs, (n_features,)."""
         return CentredVariables(self.layout, self._scales, self._units, [offset, *self._offsets[1:]])
 
     def whitened(self, whitenings, means):
-        """Return these variables with other offsets, the layers' mean inputs, and whitened.
+        """Return these variables whitened, with the layers' mean inputs as offsets.
 
         The first layer's inputs are centred by the objective; a tied decoder goes by its encoder's whitening.
         """
@@ -117,36 +112,36 @@ class CentredVariables:
             theta_intercepts[-1][...] = output / self._units[-1]
         return theta
 
-    def to_parameters(self, theta, out):
+    def to_parameters(self, theta, out, threads):
         """Write the parameters of theta into the flat vector `out`."""
         np.multiply(theta, self._factors, out=out)
         for whitening, W, b in self._whitened_layers(out):
-            whitening.to_parameters(W, b)
-        for W, b, offset in self._moved_layers(out):
+            whitening.to_parameters(W, b, threads)
+        for W, b, offset in self._offset_layers(out):
             b -= offset @ W
 
     def from_parameters(self, parameters):
         """Return the theta of a flat vector of parameters."""
         theta = parameters.copy()
-        for W, b, offset in self._moved_layers(theta):
+        for W, b, offset in self._offset_layers(theta):
             b += offset @ W
         for whitening, W, b in self._whitened_layers(theta):
             whitening.from_parameters(W, b)
         theta /= self._factors
         return theta
 
-    def pull_back(self, gradient):
+    def pull_back(self, gradient, threads):
         """Turn the gradient for the parameters into the one for theta, in place."""
-        for dW, db, offset in self._moved_layers(gradient):
+        for dW, db, offset in self._offset_layers(gradient):
             dW -= np.outer(offset, db)
         for whitening, dW, db in self._whitened_layers(gradient):
-            whitening.pull_back(dW, db)
+            whitening.pull_back(dW, db, threads)
         gradient *= self._factors
 
     def _whitened_layers(self, flat):
         return zip(self._whitenings, *self.layout.views(flat), strict=False)
 
-    def _moved_layers(self, flat):
+    def _offset_layers(self, flat):
         for W, b, offset in zip(*self.layout.views(flat), self._offsets, strict=True):
             if offset is not None:
                 yield W, b, offset

@@ -15,10 +15,9 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import expit
 
+from skae._network.network import network_at
 from skae._network.parameters import Parameters
-from skae._network.propagation import backward, trace
-from skae._rows.blocks import dense_rows, less
-from skae._rows.threads import RowThreads
+from skae._network.propagation import backward, every_output
 
 # In units of a matrix's mean eigenvalue. Settled on MNIST with cross-entropy, shallow and deep: within a factor of
 # three it hardly matters.
@@ -32,7 +31,7 @@ _MAX_WIDTH = 1024
 _ROUNDING = 64
 
 
-class Side(NamedTuple):
+class CholeskyFactor(NamedTuple):
     """The Cholesky factor K of a second moment, (width, width), and its inverse."""
 
     factor: np.ndarray
@@ -45,14 +44,13 @@ class Whitening(NamedTuple):
     None stands for a side that keeps its variables.
     """
 
-    inputs: Side | None
-    gradients: Side | None
-    threads: RowThreads
+    inputs: CholeskyFactor | None
+    gradients: CholeskyFactor | None
 
-    def to_parameters(self, W, b):
+    def to_parameters(self, W, b, threads):
         """Turn theta's parts into a layer's weights and intercept, in place."""
-        left, right = (side and side.inverse for side in (self.inputs, self.gradients))
-        self._transform(W, b, None if left is None else left.T, right)
+        left, right = self._inverses()
+        _transform(W, b, None if left is None else left.T, right, threads)
 
     def from_parameters(self, W, b):
         """Undo `to_parameters`, in place."""
@@ -62,22 +60,26 @@ class Whitening(NamedTuple):
             W[...] = W @ self.gradients.factor
             b[...] = b @ self.gradients.factor
 
-    def pull_back(self, dW, db):
+    def pull_back(self, dW, db, threads):
         """Turn the gradients for a layer's parameters into those for theta, in place."""
-        left, right = (side and side.inverse for side in (self.inputs, self.gradients))
-        self._transform(dW, db, left, None if right is None else right.T)
+        left, right = self._inverses()
+        _transform(dW, db, left, None if right is None else right.T, threads)
 
-    def _transform(self, W, b, left, right):
-        """Replace W by left W right, and b by b right; the products run in the dtype of the factors."""
-        if left is None and right is None:
-            return
-        product = W.astype((right if left is None else left).dtype)
-        if left is not None:
-            product = self.threads.product(left, product)
-        if right is not None:
-            product = self.threads.product(product, right)
-            b[...] = b @ right
-        W[...] = product
+    def _inverses(self):
+        return [side and side.inverse for side in (self.inputs, self.gradients)]
+
+
+def _transform(W, b, left, right, threads):
+    """Replace W by left W right, and b by b right; the products run in the dtype of the factors."""
+    if left is None and right is None:
+        return
+    product = W.astype((right if left is None else left).dtype)
+    if left is not None:
+        product = threads.product(left, product)
+    if right is not None:
+        product = threads.product(product, right)
+        b[...] = b @ right
+    W[...] = product
 
 
 def whitened(problem, variables, theta, offset, threads):
@@ -96,27 +98,26 @@ def whitened(problem, variables, theta, offset, threads):
         The first layer's.
 
     threads : RowThreads
-        For the products with the new variables.
     """
     flat = np.empty_like(theta)
-    variables.to_parameters(theta, out=flat)
+    variables.to_parameters(theta, flat, threads)
     # An overflow leaves a side as it is.
     with np.errstate(over="ignore", invalid="ignore"):
         sides, means = _sides(problem, Parameters(*variables.layout.views(flat), offset))
-    better = variables.whitened([Whitening(*pair, threads) for pair in sides], means)
+    better = variables.whitened([Whitening(*pair) for pair in sides], means)
     return better, better.from_parameters(flat)
 
 
 def _sides(problem, parameters):
-    """The pair of Sides of each distinct weight, and each layer's mean input, (fan_in,)."""
-    architecture, dtype = problem.architecture, problem.X.dtype
-    layers = architecture.layers_at(parameters, dtype)
-    inputs = less(problem.draws[0], parameters.offset.astype(dtype))
-    outputs = trace(layers, inputs)
+    """Return the pair of CholeskyFactors of each distinct weight, and each layer's mean input, (fan_in,)."""
+    architecture, dtype = problem.architecture, problem.targets.dtype
+    network = network_at(architecture, parameters, dtype)
+    layers, inputs = [*network.encoder, *network.decoder], problem.inputs[0].less(network.offset)
+    outputs = every_output(layers, inputs)
     below = [None, *(A.copy() for A in outputs[:-1])]
-    if problem.X.shape[1] <= _MAX_WIDTH:
-        below[0] = dense_rows(problem.draws[0]) - parameters.offset.astype(dtype)
-    targets = dense_rows(problem.X) - problem.origin.astype(dtype)
+    if problem.targets.shape[1] <= _MAX_WIDTH:
+        below[0] = np.array(inputs.dense())
+    targets = problem.targets.less(problem.origin.astype(dtype)).dense()
     deltas = _gradients(layers, inputs, outputs, targets, problem.loss)
 
     shares = (problem.weights / problem.weights.sum()).astype(dtype)
@@ -124,13 +125,13 @@ def _sides(problem, parameters):
     for A, mean in zip(below, means, strict=True):
         if A is not None:
             A -= mean
-            # What differs from the mean by rounding alone is constant; its moment would be noise in full size.
+            # A difference from the mean by rounding alone means a constant. Its moment would be noise in full size.
             A[np.abs(A) <= _ROUNDING * np.finfo(dtype).eps * np.abs(mean)] = 0
     moments = [tuple(_moment(part, shares) for part in pair) for pair in zip(below, deltas, strict=True)]
     if architecture.tied:
         moments = [_tied(*pair) for pair in zip(moments, reversed(moments), strict=True)][: architecture.depth]
     dampings = _INPUT_DAMPING, _GRADIENT_DAMPING
-    return [[_side(*side, dtype) for side in zip(pair, dampings, strict=True)] for pair in moments], means
+    return [[_factorised(*side, dtype) for side in zip(pair, dampings, strict=True)] for pair in moments], means
 
 
 class _Moment(NamedTuple):
@@ -141,33 +142,33 @@ class _Moment(NamedTuple):
 
 
 def _moment(A, shares):
-    """The weighted second moment of A's columns; None if they are too many, or all zero. A is used up."""
+    """Return the weighted second moment of A's columns; None if they are too many, or all zero. A is overwritten."""
     if A is None or A.shape[1] > _MAX_WIDTH:
         return None
     largest = max(A.max(), -A.min())
     if not 0 < largest < np.inf:
         return None
-    A /= largest  # the squares of what A holds may leave the range
+    A /= largest  # the squares of A's own entries may leave the range
     matrix = ((A * shares[:, None]).T @ A).astype(np.float64)
     size = np.trace(matrix) / len(matrix)
-    if not size:  # all that is not zero has a weight that is, in this dtype
+    if not size:  # all entries that are not zero have a weight that is, in this dtype
         return None
     return _Moment(matrix / size, np.log(size) + 2 * np.log(np.float64(largest)))
 
 
 def _tied(encoder, decoder):
-    """The factors, by partial traces, nearest to the sum of an encoder's Kronecker product and its transpose's."""
-    sides, tied_sides = (encoder, decoder[::-1])
-    logs = [sum(side.log_size for side in pair if side) for pair in (sides, tied_sides)]
-    share = expit(logs[0] - logs[1])
+    """Return the factors nearest, by partial traces, to the sum of an encoder's Kronecker product and a decoder's."""
+    pairs = (encoder, decoder[::-1])
+    log_sizes = [sum(side.log_size for side in pair if side) for pair in pairs]
+    share = expit(log_sizes[0] - log_sizes[1])
     return [
-        _Moment(share * side.matrix + (1 - share) * tied.matrix, 0.0) if side and tied else side or tied
-        for side, tied in zip(sides, tied_sides, strict=True)
+        _Moment(share * own.matrix + (1 - share) * tied.matrix, 0.0) if own and tied else own or tied
+        for own, tied in zip(*pairs, strict=True)
     ]
 
 
 def _gradients(layers, inputs, outputs, target, loss):
-    """The gradients of the rows' losses in every layer's pre-activations."""
+    """Return the gradients of the rows' losses in every layer's pre-activations."""
     deltas = [np.empty_like(A) for A in outputs]
     loss.loss_gradient(target, outputs[-1], deltas[-1])
     sinks = [[np.zeros_like(layer[part]) for layer in layers] for part in (0, 1, 0)]
@@ -175,9 +176,9 @@ def _gradients(layers, inputs, outputs, target, loss):
     return deltas
 
 
-def _side(moment, damping, dtype):
+def _factorised(moment, damping, dtype):
     if moment is None:
         return None
     unit = np.eye(len(moment.matrix))
     factor = cholesky((moment.matrix + damping * unit) / (1 + damping), lower=True)
-    return Side(factor.astype(dtype), solve_triangular(factor, unit, lower=True).astype(dtype))
+    return CholeskyFactor(factor.astype(dtype), solve_triangular(factor, unit, lower=True).astype(dtype))

@@ -5,7 +5,7 @@ from scipy.sparse import issparse
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skae._rows.blocks import some_rows
+from skae._compat import some_rows
 from skae.plotting._support import pyplot, step_with
 
 # Entries of a block of Jacobians.

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
-from skae._rows.blocks import some_rows
+from skae._compat import some_rows
 from skae._validation import validated_rows
 from skae.plotting._support import pyplot, step_with, transforming_steps
 

@@ -1,6 +1,8 @@
-"""The parts of the class docstrings that the estimators share, written once."""
+"""The declaration of an estimator: its parameters as fields of a dataclass, and the shared parts of its docstring."""
 
 import inspect
+from dataclasses import dataclass, field
+from typing import dataclass_transform
 
 from skae.activations import ACTIVATIONS
 from skae.losses import LOSSES
@@ -39,7 +41,7 @@ alpha : float or "scale", default={alpha}
 
 scale_code : bool or "auto", default={scale_code}
     Whether `transform` divides codes by one number, `code_scale_`, and `inverse_transform` multiplies by it, so that
-    codes suit what comes next as they are. Their zeros stay zeros, and nearest neighbours what they were. "auto": if
+    codes suit the next step of a Pipeline as they are. Zeros and nearest neighbours do not change. "auto": if
     the code's activation is bounded, "logistic" or "tanh". False: the bare activations.
 
 penalties : sequence of penalty objects, default={penalties}
@@ -68,9 +70,9 @@ max_iter : int, default={max_iter}
 
 tol : float, default={tol}
     The solver has converged when the objective fell by less than `tol` in the last `n_iter_no_change` iterations, in
-    units of what a perfect reconstruction gains over the mean. 1e-2 is a loose setting, good enough for many a
-    search over other parameters; 1e-4 is nearly the end. With 0 the solver goes on until the objective no longer falls
-    or a cap is hit.
+    units of the gain of a perfect reconstruction over the mean. 1e-2 is a loose setting, good enough for many
+    searches over other parameters; 1e-4 is close to the minimum. With 0 the solver goes on until the objective no
+    longer falls or a cap is hit.
 
 n_iter_no_change : int, default={n_iter_no_change}
     Number of iterations over which the objective, and with `early_stopping` the lowest validation loss so far, must
@@ -116,8 +118,9 @@ alpha_ : ndarray of shape (n_distinct_weights,)
     Weight decay of each weight matrix; of the encoder's alone, if they are tied.
 {own_strength}
 code_scale_ : float
-    What `transform` divides codes by: the root mean square of the units' standard deviations over the rows trained on;
-    1.0 without `scale_code`, or if the codes do not vary. `coefs_`, `components_` and the penalties do not know it.
+    Number by which `transform` divides codes: the root mean square of the units' standard deviations over the training
+    rows. 1.0 without `scale_code`, or if the codes do not vary. `coefs_`, `components_` and the penalties do not
+    contain it.
 
 coefs_ : list of ndarray of shape (fan_in, fan_out)
     Weights of the encoder's layers, then of the decoder's.
@@ -162,7 +165,7 @@ _TIED_AUTO = ' "auto": if the loss is not squared error.'
 
 _SCALE = r"""
 Strengths "scale" are constants in the units of the data. Let s be the root mean square of X about its column means, G
-what a perfect reconstruction gains over the mean in the loss of a row (both without gross outliers),
+the gain of a perfect reconstruction over the mean in the loss of a row (both without gross outliers),
 g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer l's outputs: that of its inputs for
 "identity" and "relu", and 0.15 for other activations (1 with tied weights). The unit of the inputs is s. Then
 
@@ -181,8 +184,26 @@ def _choices(registry):
     return "{" + ", ".join(f'"{name}"' for name in registry) + "}"
 
 
-def documented(cls):
-    """Fill {n_components}, {parameters} and {attributes} into a class docstring, with the class's own defaults."""
+@dataclass_transform(eq_default=False, kw_only_default=True, field_specifiers=(field,))
+def estimator(cls):
+    """Make a class whose fields are parameters an estimator, with a constructor that only assigns, and its docstring.
+
+    Equality and repr stay scikit-learn's. The parameters that the class adds to those of its base come right after the
+    first one. The placeholders {n_components}, {parameters}, {attributes} and {scale} in the docstring are filled in,
+    with the defaults of the class.
+    """
+    inherited = list(inspect.signature(cls.__mro__[1]).parameters)
+    cls = dataclass(eq=False, repr=False, kw_only=True)(cls)
+    signature = inspect.signature(cls.__init__)
+    itself, first, *others = signature.parameters.values()
+    others.sort(key=lambda parameter: parameter.name in inherited)
+    cls.__init__.__signature__ = signature.replace(parameters=[itself, first, *others])
+    cls.__doc__ = _filled(cls)
+    return cls
+
+
+def _filled(cls):
+    """Return the docstring of an estimator with its placeholders filled in."""
     values = {name: repr(p.default) for name, p in inspect.signature(cls).parameters.items()}
     values |= {"activations": _choices(ACTIVATIONS), "losses": _choices(LOSSES), "weight_decay": cls._alpha_scale}
     is_auto = values["tied_weights"] == repr("auto")
@@ -198,5 +219,4 @@ def documented(cls):
         ("{scale}", _SCALE),
     ):
         doc = doc.replace(marker, text.strip())
-    cls.__doc__ = doc
-    return cls
+    return doc

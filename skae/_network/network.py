@@ -1,0 +1,103 @@
+"""A network with its parameters: encoding, decoding and the loss of rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skae._network.architecture import Layer
+from skae._network.propagation import jacobian, output
+from skae._rows.factors import Dense
+from skae.losses import Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An autoencoder with its parameters: the fitted model, apart from the estimator.
+
+    A fitted estimator has it as `network_`. A row x is encoded as h = g(...g((x - offset) W_1 + b_1)...) / code_scale
+    by the encoder's layers, and decoded by the decoder's layers, applied to h * code_scale, and the link of the loss.
+    A layer is a named tuple of its weight, (fan_in, fan_out), its intercept, (fan_out,), and its activation.
+
+    Attributes
+    ----------
+    encoder : list of Layer
+        The encoder's layers. The output of the last one is the code.
+
+    decoder : list of Layer
+        The decoder's layers. The output of the last one is raw: the link of the loss makes it the reconstruction.
+
+    offset : ndarray of shape (n_features,)
+        Subtracted from every row. The intercept of `encoder[0]` belongs to it: `intercepts_[0]` of an estimator is
+        `encoder[0].intercept - offset @ encoder[0].weight`.
+
+    loss : Loss
+        The reconstruction loss, whose `predict` applies the link.
+
+    code_scale : float
+        Number by which codes are divided.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skae import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, random_state=0).fit(X)
+    >>> network = autoencoder.network_
+    >>> network.widths
+    (4, 2, 4)
+    >>> [layer.activation for layer in network.encoder]
+    [Logistic()]
+    >>> layer = network.encoder[0]
+    >>> code = layer.activation.forward((X - network.offset) @ layer.weight + layer.intercept) / network.code_scale
+    >>> np.allclose(code, autoencoder.transform(X))
+    True
+    """
+
+    encoder: list[Layer]
+    decoder: list[Layer]
+    offset: np.ndarray
+    loss: Loss
+    code_scale: float = 1.0
+
+    @property
+    def widths(self):
+        """Widths from the input to the reconstruction, a tuple of int."""
+        return (*(layer.weight.shape[0] for layer in (*self.encoder, *self.decoder)), len(self.decoder[-1].intercept))
+
+
+def network_at(architecture, parameters, dtype):
+    """Return the Network of Parameters, cast to the dtype of the products."""
+    layers = architecture.layers(*([part.astype(dtype) for part in parts] for parts in parameters[:2]))
+    depth = architecture.depth
+    return Network(layers[:depth], layers[depth:], parameters.offset.astype(dtype), architecture.loss)
+
+
+def encode(network, rows, block=slice(None), out=None):
+    """Return the codes, (n_rows, n_components), of a slice of Rows."""
+    codes = output(network.encoder, rows.less(network.offset, block), out)
+    if network.code_scale != 1:
+        codes /= network.code_scale
+    return codes
+
+
+def decode_raw(network, codes, out=None):
+    """Return the raw outputs, (n_rows, n_features), of codes."""
+    if network.code_scale != 1:
+        codes = codes * network.code_scale
+    return output(network.decoder, Dense(codes), out)
+
+
+def decode(network, codes, out=None):
+    """Return the reconstructions, (n_rows, n_features), of codes."""
+    return network.loss.predict(decode_raw(network, codes, out))
+
+
+def entry_losses(network, rows, block=slice(None)):
+    """Return the reconstruction losses, entry by entry, of a slice of Rows."""
+    return network.loss.entries(rows.dense(block), decode_raw(network, encode(network, rows, block)))
+
+
+def encoder_jacobian(network, rows, block=slice(None)):
+    """Return the derivatives of the codes in the inputs, (n_rows, n_components, n_features), of a slice of Rows."""
+    return jacobian(network.encoder, rows.less(network.offset, block)) / network.code_scale
