@@ -10,7 +10,7 @@ shows the benefit and the cost of the penalty: along the path the mean activatio
 the share of the variance that the code keeps decreases with it. Beyond some strength neither changes much, because the
 target is reached. The dotted line is the default, `sparsity_weight="scale"`; the strengths are multiples of it.
 
-Warm fits start so close to the optimum that `tol` matters more than usual: many stop just after ten iterations, the
+Warm fits start so close to the optimum that `tol` matters more than usual: many stop soon after ten iterations, the
 minimum for the stopping rule. With 1e-5 their objectives equal those of the cold fits or are lower; with 1e-4 they
 would be up to half a percent higher.
 """
