@@ -2,18 +2,18 @@
 Which reducer serves a classifier best?
 =======================================
 
-`PCA`, random features (`Nystroem`), the pixels themselves and the four autoencoders take the same place in one
-Pipeline, and one `GridSearchCV` chooses among them, their sizes and strengths, whether their output is standardised
-(which makes PCA whitened PCA), and the classifier's C, for all of them alike.
+`PCA`, random features (`Nystroem`), the original pixels and the four autoencoders take the same place in one Pipeline.
+One `GridSearchCV` selects the reducer, its size and strength, whether to standardise its output (which turns PCA into
+whitened PCA), and the classifier's C.
 
-The table has one row a reducer: its best settings, its accuracy in cross-validation (with the standard error over the
+The table has one row per reducer: its best settings, its accuracy in cross-validation (with the standard error over the
 folds) and on held-out digits, and the share of the test rows' variance that it reconstructs. The sparse code is ahead
-of PCA and of the pixels by more than a point, and level with the random features, which are fitted sooner. The codes
-that serve the classifier best are not those that reconstruct best.
+of PCA and of the pixels by more than a point, and ties with the random features, which are fitted faster. The best
+codes for the classifier are not those with the best reconstruction.
 
-In the figure, principal components come in order of variance, the first ones smooth. The units of an autoencoder have
-no order, and many share the work: one by one they look rough. Those of the sparse and the contractive code show pieces
-of strokes.
+In the figure, principal components are ordered by variance, and the first ones are smooth. The units of an autoencoder
+have no order, and many units together represent the input: each filter alone looks rough. The filters of the sparse and
+the contractive code show parts of strokes.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from skae.metrics import reconstruction_r2
 
 COMMON = {"random_state": 0}
 
-# What is searched over for each reducer.
+# The search grid of each reducer.
 SEARCHES = {
     "Pixels": (FunctionTransformer(), {}),
     "PCA": (PCA(random_state=0), {"n_components": [20, 30, 40, 50, 60]}),
@@ -52,7 +52,7 @@ SEARCHES = {
         {"n_components": [200], "contraction_weight": [0.01, 0.1]},
     ),
 }
-# For all of them alike.
+# The search grid shared by all reducers.
 STANDARDISE = ["passthrough", StandardScaler()]
 CLASSIFIER_C = [0.1, 1, 10]
 N_FOLDS = 5
@@ -65,7 +65,7 @@ def search_all(X, y):
     for reducer, settings in SEARCHES.values():
         grid = {f"reducer__{name}": values for name, values in settings.items()}
         grids.append({"reducer": [reducer], **grid, "standardise": STANDARDISE, "classifier__C": CLASSIFIER_C})
-    with TemporaryDirectory() as cache:  # each code is fitted once, not once for every C
+    with TemporaryDirectory() as cache:  # each code is fitted once, not once per C
         pipeline = Pipeline(
             [
                 ("scaler", MinMaxScaler(clip=True)),
@@ -94,7 +94,7 @@ def describe(params):
 
 
 def refit(search, params, X, y):
-    """Return the pipeline with these parameters, fitted to all training rows, and its reducer's seconds."""
+    """Return the pipeline with these parameters, fitted to all training rows, and its reducer's fit time in seconds."""
     pipeline = clone(search.estimator).set_params(**clone(params, safe=False)).fit(X, y)
     scaled = pipeline["scaler"].transform(X)
     start = time.perf_counter()

@@ -2,29 +2,30 @@
 What contraction does to a code
 ===============================
 
-A contractive autoencoder pays for every direction in which its code is sensitive, and is paid, in reconstruction, only
-for those in which the data vary. So it keeps its sensitivity where the data are wide and gives it up where they are
-narrow.
+A contractive autoencoder penalises the sensitivity of its code in every direction, but only sensitivity to directions
+in which the data vary improves the reconstruction. The code therefore stays sensitive along wide directions of the data
+and becomes insensitive along narrow ones.
 
-In the upper row, a cloud is wide along u1 and narrow along u2. The level lines of a plain autoencoder's units cross
-each other: the code follows both directions. The contractive units have level lines along u2: they do not change when
-the input moves that way. The third panel follows the sensitivities as the penalty gets stronger: u2 is given up long
-before u1, and all at once. Below, the same on digits: of five codes, four of which keep 89 to 94 % of the variance, the
-contractive one has the Jacobian whose singular values fall fastest.
+In the upper row, the data is a cloud that is wide along u1 and narrow along u2. The level lines of a plain
+autoencoder's units cross: the code follows both directions. The level lines of the contractive units are parallel to
+u2: the units do not change when the input moves along u2. The third panel shows the sensitivities as the penalty gets
+stronger: the sensitivity along u2 drops to zero abruptly, long before that along u1. The lower row compares five codes
+of digits, four of which keep 89 to 94 % of the variance. The singular values of the Jacobian decay fastest for the
+contractive code.
 """
 
 # %%
 # A cloud with two directions
 # ---------------------------
 #
-# The cloud has a standard deviation of 1 along u1 and of 0.3 along u2. Two logistic units, with tied weights, code it.
-# The sensitivity of a code along a unit vector u is the norm of J u, J being the Jacobian of the encoder, here in the
-# mean over the rows. Weight decay is off, so that contraction is the only penalty.
+# The cloud has a standard deviation of 1 along u1 and of 0.3 along u2. Two logistic units with tied weights encode it.
+# The sensitivity of a code along a unit vector u is the norm of J u, where J is the Jacobian of the encoder, averaged
+# over the rows. Weight decay is off, so that contraction is the only penalty.
 #
-# The objective has minima with and without u2. Where the one without is the lower but not yet the only one, random
-# starts still find the other. So at every strength there are two fits, one from a random start, and one that goes on
-# from the fit at the next larger strength (`warm_start`); the one with the lower objective counts. With the default
-# `tol` some searches would end halfway between the two.
+# The objective has minima with and without u2. If the minimum without u2 is lower but not the only one, random
+# initialisations still find the other. So each strength is fitted twice, from a random initialisation and from the fit
+# at the next larger strength (`warm_start`), and the fit with the lower objective is kept. With the default `tol` some
+# searches would end between the two minima.
 
 from copy import deepcopy
 
@@ -63,10 +64,10 @@ for strength in (0, 0.3):
 # Five codes of digits
 # --------------------
 #
-# All have 100 logistic units, tied weights and the cross-entropy as their loss. The regularised ones have one
-# regulariser each, of a strength at which the code keeps some 90 % of the digits' variance; the plain one has none and
-# keeps nearly all. With tied weights no code can shrink at the encoder and grow back at the decoder, which would lower
-# the singular values for nothing.
+# All codes have 100 logistic units, tied weights and the cross-entropy loss. Each regularised code has one regulariser,
+# with a strength at which the code keeps some 90 % of the digits' variance; the plain code has no regulariser and keeps
+# nearly all. Tied weights prevent the encoder from shrinking the code and the decoder from enlarging it again, which
+# would lower the singular values without any effect on the reconstruction.
 
 settings = {"loss": "cross_entropy", **tied}
 noisy = {"alpha": 0, "n_corruptions": 5}
@@ -83,11 +84,11 @@ for name, autoencoder in autoencoders.items():
     print(f"{name}: R2 {autoencoder.score(digits):.2f}, mean squared norm of the Jacobian {norms.mean():.0f}")
 
 # %%
-# A singular value says how much the code changes along one direction of input space. There are 64 directions, and few
-# of them lead from one digit to another. Masking leaves the largest values as large as in the plain code and lowers the
-# others. Weight decay makes some 25 of about the same size and cuts off the rest. Gaussian noise makes the values
-# small, and contraction makes them smaller still at the same reconstruction: its curve falls fastest from
-# the first values on.
+# A singular value measures the change of the code along one direction of the input space. Few of the 64 directions lead
+# from one digit to another. Masking leaves the largest values unchanged from the plain code and lowers the others.
+# Weight decay makes some 25 values about equal and removes the rest. Gaussian noise makes the values small, and
+# contraction makes them smaller still for the same reconstruction: its curve decreases fastest from the first values
+# on.
 
 figure = plt.figure(figsize=(11, 8), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))

@@ -2,14 +2,14 @@
 Filters that denoising brings out
 =================================
 
-A denoising autoencoder gets rows with some of their entries set to zero and has to return the clean rows. To fill in a
-pixel it must look at the pixels around it, so its units cannot work pixel by pixel: they come to look for parts of
-strokes. The more is masked, the further around they must look.
+The input of this denoising autoencoder has some entries set to zero, and the model reconstructs the clean rows. To fill
+in a pixel it must use the surrounding pixels, so its units cannot represent single pixels: they learn to detect parts
+of strokes. The more pixels are masked, the larger the neighbourhood that they must use.
 
 In the figure, most filters of the plain autoencoder are a single pixel or look like noise. With 25 % of the pixels
-masked, spots and pieces of strokes appear, several pixels long, and single pixels all but vanish; with 50 % the pieces
-are wider. The images are small, and many filters look for more than one piece. The curves below measure what the eye
-sees, at more levels of masking: neighbouring pixels of a filter get more alike, and few filters rest on one or two
+masked, spots and parts of strokes appear, several pixels long, and single pixels almost disappear; with 50 % the parts
+are wider. The images are small, and many filters detect more than one part. The curves below quantify this for more
+levels of masking: neighbouring pixels of a filter become more similar, and few filters are concentrated on one or two
 pixels.
 """
 
@@ -17,20 +17,21 @@ pixels.
 # Three codes of 64 units
 # -----------------------
 #
-# The digits have 8x8 pixels, divided by 16 into [0, 1], so that a masked pixel looks like an empty one. The fits
-# differ in the masking alone; each row is masked ten times, independently. Weight decay is the same for all. With as
-# many units as pixels, a code could simply copy its input. With a share of 0 nothing is masked, and the fit is that
-# of `AutoencoderTransformer`.
+# The digits have 8x8 pixels, scaled to [0, 1] by dividing by 16, so a masked pixel looks like an empty one. The fits
+# differ only in the masking; each row is masked ten times, independently. Weight decay is the same for all. With as
+# many units as pixels, a code could simply copy its input. With a share of 0 nothing is masked, and the fit is that of
+# `AutoencoderTransformer`.
 #
-# How much of this shows depends on the setting. The loss, the weight decay and the size are ones at which it shows
-# well: with the cross-entropy at this weight decay the plain filters have no single pixels to begin with, and in some
-# settings the step from 25 % to 50 % makes no difference. That neighbours get more alike from no masking to 25 % held
-# in every setting tried. With the default weight decay the plain filters look like noise; with 25 % masked, 28 % of the
-# filters rest on one or two pixels, with 50 % masked 2 %. How many of the plain filters are single pixels also depends
-# on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 44 % at the 1e-5 of this example.
+# The size of the effect depends on the settings. The loss, the weight decay and the number of units were chosen to show
+# it well: with the cross-entropy at this weight decay the plain filters have no single pixels, and in some settings the
+# step from 25 % to 50 % makes no difference. Neighbouring pixels became more similar from no masking to 25 % in every
+# setting tried. With the default weight decay the plain filters look like noise; 28 % of the filters are concentrated
+# on one or two pixels with 25 % masked, and 2 % with 50 % masked. The share of plain filters that are single pixels
+# also depends on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 44 % at the 1e-5 of this
+# example.
 #
-# `Masking(share, fill=0)` masks all pixels with zero. The default does so only where more than half of a pixel's values
-# are zero, and puts the mean elsewhere.
+# `Masking(share, fill=0)` masks all pixels with zero. The default masks with zero only if more than half of a pixel's
+# values are zero, and with the pixel's mean otherwise.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,10 +53,9 @@ autoencoders = {
 # What fires a unit
 # -----------------
 #
-# A logistic unit responds to the projection of its input on its weights. Of all inputs of unit norm, the one that
-# points along the weights therefore fires it most: the weights, divided by their norm. That is what
-# `maximally_activating_inputs` returns, a row a unit, and what a filter shows. No random direction of unit norm does
-# as well:
+# A logistic unit responds to the projection of its input on its weights. Of all inputs of unit norm, the weights
+# divided by their norm therefore activate the unit most. `maximally_activating_inputs` returns this input for each
+# unit, one per row, and a filter displays it. No random direction of unit norm activates a unit as much:
 
 autoencoder = autoencoders[0.25]
 best = autoencoder.transform(autoencoder.maximally_activating_inputs()).diagonal()
@@ -68,10 +68,10 @@ print(f"units that one of 10,000 random directions fires more: {n_beaten} of {le
 # How wide are the pieces?
 # ------------------------
 #
-# Two measures of a filter w of unit norm. The correlation of neighbours is the mean product of the weights of two
-# pixels that are side by side or one above the other, divided by the mean square of the weights: 0 for noise and for
-# single pixels, towards 1 for smooth images. The effective number of pixels is one over the sum of :math:`w_k^4`: 1 for
-# a single pixel, 64 for weights of one size everywhere.
+# We use two measures of a filter w of unit norm. The correlation of neighbours is the mean product of the weights of
+# two horizontally or vertically adjacent pixels, divided by the mean square of the weights: 0 for noise and for single
+# pixels, close to 1 for smooth images. The effective number of pixels is one over the sum of :math:`w_k^4`: 1 for a
+# single pixel, 64 for weights of equal size.
 
 
 def neighbour_correlation(filters):

@@ -2,16 +2,17 @@ r"""
 The KL penalty, its target and the code
 =======================================
 
-A sparse autoencoder adds to its loss, for every unit, the Kullback-Leibler divergence between two coins: one that comes
-up heads with probability rho, the target, and one with probability r, the unit's mean activation over all rows. The
-penalty says how much a unit is to be on, not on which rows; that is left to the reconstruction.
+A sparse autoencoder adds to its loss, for every unit, the Kullback-Leibler divergence between two Bernoulli
+distributions: one with probability rho, the target, and one with probability r, the unit's mean activation over all
+rows. The penalty determines how much a unit is active; the reconstruction determines on which rows.
 
-In the figure, the first panel is the penalty of one unit: zero where r is at its target, steep towards r = 0 and, for a
-small target, gentle above. The second shows what it does: without it, the mean activations of 100 units are spread
-between 0.2 and 0.8; with it, they all stand a little above the target of 0.05. In the third, the price: from 0.2 down,
-the smaller the target, the less of the digits' variance is reconstructed. Below are the codes of the same 50 digits, a
-row a digit, a column a unit, white for 0 and black for 1. With a target of 0.5 every unit has something to say about
-every digit. The smaller the target, the more of the code is blank, and the fewer units stand out in each row.
+The first panel of the figure shows the penalty of one unit: zero if r equals the target, steep towards r = 0 and, for a
+small target, flat above it. The second panel shows the effect: without the penalty, the mean activations of 100 units
+are spread between 0.2 and 0.8; with it, all are slightly above the target of 0.05. The third panel shows the cost:
+below 0.2, a smaller target reduces the share of the digits' variance that is reconstructed. The lower row shows the
+codes of the same 50 digits, with one row per digit and one column per unit, white for 0 and black for 1. With a target
+of 0.5 every unit contributes to every digit. With smaller targets, more of the code is blank, and fewer units are
+active in each row.
 """
 
 # %%
@@ -20,7 +21,7 @@ every digit. The smaller the target, the more of the code is blank, and the fewe
 #
 # .. math:: \mathrm{KL}(\rho \,\|\, r) = \rho \log \frac{\rho}{r} + (1 - \rho) \log \frac{1 - \rho}{1 - r}
 #
-# Its derivative in r, :math:`-\rho/r + (1 - \rho)/(1 - r)`, is zero at :math:`r = \rho` alone.
+# The derivative with respect to r, :math:`-\rho/r + (1 - \rho)/(1 - r)`, is zero only at :math:`r = \rho`.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,11 +39,11 @@ def divergence(rho, r):
 # A code for every target
 # -----------------------
 #
-# And one without the penalty. The weights are tied: an untied linear decoder could
-# make up for small activations by large weights, and units would be on a little for every digit instead of clearly on
-# for some. With the cross-entropy as the loss, the outputs stay between 0 and 1, as the pixels do. ``scale_code=False``
-# leaves the activations as they are, and ``sparsity_weight=1`` is a number, the same for every target. A target of 0.01
-# asks too much of it: the means stay above 0.02, and a warning says so.
+# We also fit one code without the penalty. The weights are tied: an untied linear decoder could compensate small
+# activations by large weights, so that units would be slightly active for every digit instead of clearly active for
+# some. With the cross-entropy loss, the outputs are between 0 and 1, like the pixels. ``scale_code=False`` returns the
+# raw activations, and ``sparsity_weight=1`` is the same number for every target. It is too weak for a target of 0.01:
+# the means stay above 0.02, and the fit warns.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
@@ -59,12 +60,12 @@ for name, autoencoder in {"none": free, **sparse}.items():
     print(f"| {name} | {low:.3f} to {high:.3f} | {(code > 0.5).sum(axis=1).mean():.0f} | {autoencoder.score(X):.2f} |")
 
 # %%
-# The table has the means: they follow the target closely down to 0.1. Below, the reconstruction pulls against the
-# penalty and holds them above it; a larger ``sparsity_weight`` brings them nearer. The units on for a digit, in the
-# third column, fall from half of them to two.
+# The mean activations in the table are close to the target down to 0.1. For smaller targets, the reconstruction
+# competes with the penalty and keeps the means above the target; a larger ``sparsity_weight`` brings them closer. The
+# number of units active for a digit, in the third column, decreases from half of them to two.
 #
-# That a target of 0.2 costs nothing, and even reconstructs more than no penalty, is due to the search: without the
-# penalty it ends in a minimum whose objective is higher (14.38) than that of the code for 0.2 without its penalty
+# A target of 0.2 costs nothing and even reconstructs more than no penalty. The reason is the search: without the
+# penalty it ends in a minimum whose objective (14.38) is higher than that of the code for 0.2 without its penalty
 # (14.37).
 
 figure = plt.figure(figsize=(11, 7.4), layout="constrained")

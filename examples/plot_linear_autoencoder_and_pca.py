@@ -2,23 +2,23 @@
 PCA and the linear autoencoder
 ==============================
 
-An autoencoder with identity activations and squared error is PCA in other words. Once the decoder is linear, nothing in
-the encoder helps: no encoder, however nonlinear, has a lower squared error than PCA with as many components. What does
-help is a nonlinear decoder.
+An autoencoder with identity activations and squared error is equivalent to PCA. With a linear decoder, the choice of
+the encoder does not help: no encoder, however nonlinear, has a lower squared error than PCA with the same number of
+components. A nonlinear decoder does help.
 
-In the figure, on the left, three nonlinear encoders with a linear decoder come down to PCA's loss and never below it.
-On the right, an autoencoder with hidden layers on both sides of the code reconstructs unseen digits better than PCA at
-every size of the code, and most clearly at one to three components; the pictures below show what that means.
+On the left of the figure, the losses of three nonlinear encoders with a linear decoder approach PCA's loss and never
+fall below it. On the right, an autoencoder with hidden layers on both sides of the code reconstructs test digits better
+than PCA at every size of the code, most clearly at one to three components; the pictures below show examples.
 """
 
 # %%
 # The same subspace, the same loss
 # --------------------------------
 #
-# The digits have 64 pixels; here they are divided by 16, into [0, 1]. With ``activation="identity"`` and
-# ``alpha=0``, `AutoencoderTransformer` has a closed form, and its ``"auto"`` solver takes it. To see that a search
-# ends at the same place, the second autoencoder is told to use L-BFGS, on encoder and decoder together. Its ``tol`` is
-# strict because subspaces converge more slowly than losses do.
+# The digits have 64 pixels, scaled to [0, 1] by dividing by 16. With ``activation="identity"`` and ``alpha=0``,
+# `AutoencoderTransformer` has a closed-form solution, which its ``"auto"`` solver uses. To show that a search ends at
+# the same solution, the second autoencoder uses L-BFGS on encoder and decoder together. Its ``tol`` is strict because
+# subspaces converge more slowly than losses.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,21 +47,21 @@ for solver in ("svd", "lbfgs"):
     )
 
 # %%
-# The columns that the decoder combines span the principal subspace. L-BFGS finds some basis of it, not the principal
-# components themselves: any invertible map of the code can be undone by the decoder at no cost. The closed form
-# returns the orthonormal basis by decreasing variance, so its ``components_`` are PCA's.
+# The columns of the decoder span the principal subspace. L-BFGS finds some basis of this subspace, not the principal
+# components: the decoder can undo any invertible map of the code at no cost. The closed form returns the orthonormal
+# basis by decreasing variance, so its ``components_`` are PCA's.
 #
 # No encoder beats PCA under a linear decoder
 # -------------------------------------------
 #
-# A linear decoder puts every reconstruction into one affine subspace of as many dimensions as the code. The best that
-# an encoder can do is to choose, for each row, the nearest point of that subspace, which is a linear map of the row,
-# the projection; and the best subspace for projections is the principal one (Eckart and Young). So PCA's loss is a
-# lower bound for every encoder, and the distance to it tells how far a fit is from the best possible.
+# With a linear decoder, all reconstructions lie in an affine subspace of the same dimension as the code. The best
+# encoder chooses, for each row, the nearest point of this subspace: the projection, which is a linear map of the row.
+# The best subspace for projections is the principal one (Eckart and Young). So PCA's loss is a lower bound for every
+# encoder, and the distance to it measures how far a fit is from the optimum.
 #
-# Below, the code is nonlinear and the decoder linear. Such an encoder can only approach the projection, by staying
-# where its activation is nearly straight: its weights shrink and the decoder's grow. The bound is approached and not
-# reached, so a fit ends where ten iterations bring less than its ``tol``, here 1e-5.
+# Below, the code is nonlinear and the decoder linear. Such an encoder can only approach the projection, by staying in
+# the nearly linear range of its activation: its weights shrink and the decoder's grow. The loss approaches the bound
+# without reaching it, so the fit stops when ten iterations gain less than ``tol``, here 1e-5.
 
 encoders = {
     activation: AutoencoderTransformer(
@@ -76,9 +76,9 @@ for activation, encoder in encoders.items():
 # What does beat PCA
 # ------------------
 #
-# With hidden layers the decoder is nonlinear too: reconstructions lie on a curved surface, which can follow the data
-# where a plane cannot. Here there are layers of 100 and 30 tanh units before the code, which is linear, and of 30
-# and 100 after it. Weight decay keeps the network from fitting noise.
+# With hidden layers the decoder is also nonlinear: reconstructions lie on a curved surface, which can follow the data
+# better than a plane. Here there are layers of 100 and 30 tanh units before the linear code, and of 30 and 100 after
+# it. Weight decay keeps the network from fitting noise.
 
 sizes = (1, 2, 3, 5, 10, 20)
 linear_models = [PCA(size).fit(X) for size in sizes]
@@ -99,8 +99,7 @@ for size, linear_model, deep_model in zip(sizes, linear_models, deep_models, str
     print(f"| {size} | {reconstruction_r2(linear_model, X_test):.2f} | {deep_model.score(X_test):.2f} |")
 
 # %%
-# The advantage is largest where the code is small. With many components a plane is nearly as good, and PCA takes
-# milliseconds.
+# The advantage is largest for small codes. With many components a plane is nearly as good, and PCA takes milliseconds.
 
 figure = plt.figure(figsize=(10, 7), layout="constrained")
 curves, images = figure.subfigures(2, 1, height_ratios=(1.35, 1))

@@ -2,24 +2,26 @@
 Binary, count and real inputs
 =============================
 
-The loss of an autoencoder says how the inputs scatter about their reconstruction: cross-entropy for coins, Poisson for
-counts, squared error for a Gaussian of one width. The loss that fits the type of input keeps more in a code
-of the same size, and its reconstructions are possible values: probabilities, positive rates, any real number.
+The loss of an autoencoder is a model of the distribution of the inputs around their reconstruction: cross-entropy for
+Bernoulli, Poisson for counts, squared error for a Gaussian of constant variance. The loss that suits the type of input
+preserves more in a code of the same size, and its reconstructions are valid values: probabilities, positive rates, real
+numbers.
 
-In the figure, the three types, each with losses that can be had for it, on unseen rows. For binary digits the
-cross-entropy gives the lowest log-loss at every size of the code, the more clearly the larger the code. For counts the
-Poisson loss comes nearer to the true rates at every size; with both losses, five components, the number that made the
-rates, come nearest, and more begin to repeat the noise. For real measurements squared error reconstructs most of the
-variance, but by very little: there the reason to prefer it is that it asks for no range.
+The figure shows the three types of input, each with the losses available for it, on test rows. For binary digits the
+cross-entropy gives the lowest log-loss at every size of the code, by a margin that grows with the size. For counts the
+Poisson loss comes closer to the true rates at every size. With both losses the error is smallest for five components,
+the number that generated the rates; larger codes begin to reproduce the noise. For real measurements squared error
+reconstructs the most variance, but by a very small margin: its advantage there is that it requires no range.
 """
 
 # %%
 # Binary inputs
 # -------------
 #
-# The digits, with every pixel above half of the range set to 1 and the others to 0. A reconstruction is read as the
-# probability of a 1. Those of squared error stray below 0 and above 1, those of the Poisson loss above 1, so all are
-# clipped to [0.001, 0.999] before the log-loss is taken, summed over the pixels.
+# The inputs are the digits, with every pixel from half of the range upwards set to 1 and the others to 0. A
+# reconstruction is interpreted as the probability of a 1. Reconstructions can be below 0 and above 1 with squared
+# error, and above 1 with the Poisson loss, so all are clipped to [0.001, 0.999] before the log-loss is computed and
+# summed over the pixels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,10 +55,10 @@ binary_results = {
 # Counts
 # ------
 #
-# Rows of 40 counts, drawn from rates that mix five patterns: many are small, some are large. Since the rates are
-# known, the reconstruction can be compared with them, rather than with the counts, whose noise it should not repeat.
-# Both sides enter by their square roots, so that small and large rates weigh alike; reconstructions below 0, which
-# squared error gives, are set to 0 first.
+# Each row has 40 counts, drawn from rates that mix five patterns: many are small, some are large. Since the rates are
+# known, the reconstruction is compared with them rather than with the counts, whose noise it should not reproduce. Both
+# are compared by their square roots, so that small and large rates have equal weight. Negative reconstructions, which
+# occur with squared error, are set to 0 first.
 
 rng = np.random.default_rng(0)
 rates = rng.gamma(1, size=(2000, 5)) @ rng.gamma(0.3, size=(5, 40))
@@ -79,9 +81,9 @@ count_results = {
 # Real numbers
 # ------------
 #
-# Thirty measurements of tumours, scaled to [0, 1] so that the cross-entropy can be had at all. The measure is the share
-# of the unseen rows' variance that is reconstructed, which is what squared error asks for. The Poisson loss has no
-# business here.
+# The inputs are thirty measurements of tumours, scaled to [0, 1] because the cross-entropy requires it. The score is
+# the share of the test rows' variance that is reconstructed, which squared error optimises on the training rows. The
+# Poisson loss does not suit these inputs.
 
 real, real_test = train_test_split(load_breast_cancer().data, random_state=0)
 scaler = MinMaxScaler(clip=True).fit(real)
@@ -93,8 +95,8 @@ real_results = {
 }
 
 # %%
-# A small difference in the last panel is no surprise: both losses have their minimum where the reconstruction is the
-# mean of the values that it stands for. They differ in how they weigh errors near 0 and 1.
+# The small difference in the last panel is expected: both losses are minimised by the conditional mean of the inputs.
+# They differ in the weight of errors near 0 and 1.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
 panels = {

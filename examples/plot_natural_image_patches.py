@@ -2,26 +2,26 @@
 Patches of natural images
 =========================
 
-Small patches of photographs are mostly edges and textures. Which regularisers make an autoencoder find them?
+Small patches of photographs contain mostly edges and textures. Which regularisers make an autoencoder learn them?
 
-In the figure, filters of four models fitted to the same patches of 12x12 pixels. PCA's are waves over the whole patch,
-the coarse ones first, the later ones crossing in all directions. With this weight decay alone the filters of an
-autoencoder look like noise. KL sparsity brings out edges, lines and gratings, most with one direction and many in
-one part of the patch only. Gaussian denoising is between the two: slanting gratings show in some filters, under noise,
-and there are no clear edges.
+The figure shows the filters of four models fitted to the same patches of 12x12 pixels. PCA's filters are waves over the
+whole patch, first the coarse ones, then waves that cross in all directions. With only this weight decay, the filters of
+an autoencoder look like noise. With KL sparsity, the filters show edges, lines and gratings, most of them with one
+direction and many in only one part of the patch. Gaussian denoising is between the two: some filters show slanted
+gratings with noise, and none has clear edges.
 
-The curves below measure two things of each filter, the direction of its gradients and the concentration of its weights
-on few pixels. The noise-like filters have no direction, PCA's are not concentrated, and those of KL sparsity alone have
-both.
+The curves below show two measures of each filter: the directedness of its gradients and the concentration of its
+weights on few pixels. The noise-like filters have no direction, PCA's are not concentrated, and only those of KL
+sparsity have both properties.
 """
 
 # %%
 # The patches
 # -----------
 #
-# 8,000 grey patches from each of the two images that come with scikit-learn, each minus its own mean. Those of hardly
-# any contrast, from the blurred background of the flower, are dropped. The rest is divided by one number, so that a
-# pixel has a standard deviation of 1. The patches are not whitened: neighbouring pixels stay correlated.
+# The data are 8,000 grey patches from each of scikit-learn's two sample images, each minus its own mean. Patches of
+# very low contrast, from the blurred background of the flower, are dropped. The others are divided by one number, so
+# that a pixel has a standard deviation of 1. The patches are not whitened: neighbouring pixels stay correlated.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,13 +48,13 @@ print(f"{len(patches)} patches")
 # Four models
 # -----------
 #
-# All have 64 units; the autoencoders have logistic units, a linear decoder and the same weight decay. The noise has
-# twice the standard deviation of the pixels. The weight of the KL penalty looks large because a patch has 144 pixels,
-# and its squared error is a sum over them. Vincent et al. (2010) show edges from Gaussian denoising as well, on
-# whitened patches and after much longer stochastic training; at the length of this example they do not come out.
+# All models have 64 units; the autoencoders have logistic units, a linear decoder and the same weight decay. The noise
+# has twice the standard deviation of the pixels. The weight of the KL penalty looks large because a patch has 144
+# pixels, and its squared error is a sum over them. Vincent et al. (2010) also show edges from Gaussian denoising, on
+# whitened patches and after much longer stochastic training; within the length of this example they do not appear.
 #
-# The strengths were chosen by looking at the filters of some others. A weight decay of 0.3 instead of 0.01 makes smooth
-# blends of the coarsest waves out of the noise, with Gaussian noise added or without: oriented, but no edges either.
+# The strengths were chosen by inspecting the filters for a few values. A weight decay of 0.3 instead of 0.01 replaces
+# the noise by smooth blends of the coarsest waves, with or without Gaussian noise: these are oriented, but not edges.
 
 settings = {"n_components": 64, "alpha": 1e-2, "random_state": 0}
 models = {
@@ -72,11 +72,11 @@ for model in models.values():
 # Direction and concentration
 # ---------------------------
 #
-# The gradients of an image, summed as products, give its 2x2 structure tensor. The difference of the tensor's
-# eigenvalues over their sum is 1 for a straight edge or a grating, whatever its direction, and near 0 if the gradients
-# point everywhere alike. The concentration is the mean fourth power of the weights over their squared mean square: 1 if
-# all are of one size, 1.5 for a wave, 3 for Gaussian noise, more if a few pixels have most of the weight. Each curve
-# has the 64 filters of a model in decreasing order.
+# The summed products of an image's gradients give its 2x2 structure tensor. The difference of the tensor's eigenvalues
+# over their sum is 1 for a straight edge or a grating of any direction, and near 0 if the gradients point equally in
+# all directions. The concentration is the mean fourth power of the weights over their squared mean square: 1 if all
+# weights have equal size, 1.5 for a wave, 3 for Gaussian noise, more if a few pixels have most of the weight. Each
+# curve shows the 64 filters of a model in decreasing order.
 
 
 def direction(filters):

@@ -2,17 +2,19 @@
 Odd rows, and what is odd about them
 ====================================
 
-An autoencoder that has learned from ordinary rows reconstructs others badly. `score_samples` is minus that error, so
-its lowest rows are the odd ones; `feature_errors` is the same error feature by feature, and says where to look.
+An autoencoder fitted to ordinary rows reconstructs unusual rows badly. `score_samples` is the negative reconstruction
+error, so the rows with the lowest scores are outliers; `feature_errors` is the error of each feature, and shows the
+features responsible.
 
-Here the ordinary rows are the benign tumours of the breast cancer data; malignant ones were never seen. The table
-compares, by the area under the ROC curve, the rows that were held out with the malignant ones: 1.0 would separate them
-all, 0.5 none. The plain autoencoder is ahead of PCA with the `alpha` that it is given here, and level with it at the
-default. The line below the table has what needs no reconstruction: the distance from the mean, the Mahalanobis distance
-and an isolation forest are level with the best autoencoder or a little ahead. What a reconstruction adds is what it is
-that does not fit about a row.
+Here the ordinary rows are the benign tumours of the breast cancer data; the fit sees no malignant ones. The table gives
+the area under the ROC curve for held-out benign against malignant rows: 1.0 means perfect separation, 0.5 none. The
+plain autoencoder is ahead of PCA with the `alpha` chosen here, and ties with PCA at the default. The line below the
+table gives scores that need no reconstruction: the distance from the mean, the Mahalanobis distance and an isolation
+forest tie with the best autoencoder or are slightly ahead. The advantage of a reconstruction is that it shows the
+unusual features of a row.
 
-In the figure, three malignant tumours, the oddest, the one in the middle and one between, differ in how they are odd.
+The figure shows three malignant tumours (the one with the largest error, the median, and one between) whose errors are
+due to different features.
 """
 
 import argparse
@@ -54,7 +56,7 @@ def areas(train, ordinary, odd, n_components):
 
 
 def areas_without_reconstruction(train, ordinary, odd):
-    """Return the area under the ROC curve of three scores that are no reconstruction errors."""
+    """Return the area under the ROC curve of three scores that are not reconstruction errors."""
     is_odd = np.repeat([0, 1], [len(ordinary), len(odd)])
     both = np.concatenate([ordinary, odd])
     scores = {

@@ -2,27 +2,27 @@
 Overcomplete codes
 ==================
 
-A code with more units than the input has features can copy its input. It then reconstructs without error and has
-learned nothing. A regulariser rules the copy out, so that a code may be large and still say something.
+A code with more units than the input has features can copy its input. The reconstruction is then exact, but the model
+has learned nothing. A regulariser prevents the copy, so that a large code can still be informative.
 
-Whether a code copies is seen on noise. Add a little noise to unseen rows, encode and decode, and measure how much of it
-comes out at the other end: all of it, in a copy. What has learned what digits look like lets pass only the part of
-the noise that looks like a change of a digit.
+Noise reveals a copy. Add a little noise to test rows, encode and decode, and measure how much of the noise reaches the
+reconstruction: a copy reproduces all of it. A model of digits reproduces only the part of the noise that resembles a
+change of a digit.
 
-In the figure, the plain autoencoder of 128 units, for 64 pixels, lets nearly all of the noise through, and its code is
-worth about as much to a classifier as the pixels themselves. All the regularised ones let less of it through. The
-sparse and the contractive code serve the classifier better than the pixels, by more than the deviations over three
-divisions of the digits; the denoising ones are level with the pixels. Masking teaches to fill in what is missing, not
-to remove what was added: of the regularised codes it lets the largest share of the noise pass, 0.39. The pictures below
-show digits, the same with noise, and what the codes make of that.
+In the figure, the plain autoencoder with 128 units for 64 pixels reproduces nearly all of the noise, and a classifier
+does about as well on its code as on the pixels. All regularised autoencoders reproduce less of the noise. The
+classifier does better on the sparse and the contractive code than on the pixels, by more than the deviations over three
+random splits; the denoising codes tie with the pixels. Masking trains a model to fill in missing pixels, not to remove
+additive noise: of the regularised codes it reproduces the largest share of the noise, 0.39. The pictures below show
+digits, the same digits with noise, and their reconstructions.
 """
 
 # %%
 # Six codes of 128 units
 # ----------------------
 #
-# The fits use no labels. Each is repeated with three divisions of the digits, so that the accuracies come with their
-# spread.
+# The fits use no labels. Each fit is repeated on three random splits of the digits, to give the spread of the
+# accuracies.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,9 +49,9 @@ autoencoders = {
 # Two measures
 # ------------
 #
-# The noise response is the squared change of the reconstruction, relative to that of the input, for Gaussian noise of
+# The noise response is the squared change of the reconstruction relative to that of the input, for Gaussian noise with
 # a standard deviation of 0.2 on pixels between 0 and 1. The accuracy is that of a logistic regression on the
-# standardised code, with the same C for all.
+# standardised code, with the same C for all codes.
 
 X, y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
@@ -85,9 +85,9 @@ for name, autoencoder in autoencoders.items():
 print(f"| pixels | 1 | {100 * np.mean(accuracies['pixels']):.1f} ± {100 * np.std(accuracies['pixels']):.1f} | 1 |")
 
 # %%
-# Less noise is not by itself a better code. Weight decay lets as little through as contraction does, but by giving up
-# whole directions in which digits vary: its reconstructions are the palest, and its code serves the classifier no
-# better than the pixels.
+# A smaller noise response does not imply a better code. Weight decay has as small a response as contraction, but
+# because it drops whole directions in which digits vary: its reconstructions are the palest, and the classifier does no
+# better on its code than on the pixels.
 
 figure = plt.figure(figsize=(11, 8.2), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.35))

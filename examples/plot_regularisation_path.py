@@ -2,17 +2,17 @@
 A path of regulariser strengths, warm
 =====================================
 
-How sparse should a code be? The answer is a path: fits at a row of strengths, each going on from the one before
-(`warm_start=True` and `set_params`), which takes fewer iterations than starting every one afresh.
+How sparse should a code be? To choose, fit a path of strengths. Each fit starts from the previous one
+(`warm_start=True` and `set_params`), which takes fewer iterations than fitting each strength from scratch.
 
-The table has a row a strength, with the seconds, the iterations and the objective of both ways. The figure shows what
-the penalty buys and what it costs: along the path the mean activation comes down to the sparsity target, and with it
-the share of the variance that the code keeps. Beyond some strength neither changes much: the units are as sparse as
-they were asked to be. The dotted line is the default, `sparsity_weight="scale"`, and the strengths are multiples of it.
+The table has one row per strength, with the seconds, the iterations and the objective of warm and cold fits. The figure
+shows the benefit and the cost of the penalty: along the path the mean activation decreases to the sparsity target, and
+the share of the variance that the code keeps decreases with it. Beyond some strength neither changes much, because the
+target is reached. The dotted line is the default, `sparsity_weight="scale"`; the strengths are multiples of it.
 
-Warm fits start so near that `tol` matters more than usual: many stop after a few more than ten iterations, the fewest
-over which it can be judged. At 1e-5 their objectives are level with those of the cold fits, or lower; at 1e-4 they
-would be up to half a percent above.
+Warm fits start so close to the optimum that `tol` matters more than usual: many stop soon after ten iterations, the
+minimum for the stopping rule. With 1e-5 their objectives equal those of the cold fits or are lower; with 1e-4 they
+would be up to half a percent higher.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def default_strength(X):
 
 
 def fits(X, strengths, warm_start):
-    """Yield, for each strength, the fitted estimator and the seconds that its fit took."""
+    """Yield, for each strength, the fitted estimator and its fit time in seconds."""
     autoencoder = SparseAutoencoder(warm_start=warm_start, **SETTINGS)
     for strength in strengths:
         start = time.perf_counter()
@@ -46,7 +46,7 @@ def fits(X, strengths, warm_start):
 
 
 def follow(X, X_test, strengths, warm_start):
-    """Return an array with a row a strength: seconds, iterations, objective, mean activation, test R2."""
+    """Return an array with one row per strength: seconds, iterations, objective, mean activation, test R2."""
     return np.array(
         [
             (seconds, fitted.n_iter_, fitted.loss_, fitted.transform(X_test).mean(), fitted.score(X_test))

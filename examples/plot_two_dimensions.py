@@ -2,22 +2,23 @@
 Digits in two dimensions
 ========================
 
-Two numbers for an image of 64 pixels: PCA, a shallow autoencoder and a deep one, each fitted without labels and shown
-on digits that it has not seen.
+PCA, a shallow and a deep autoencoder reduce images of 64 pixels to two numbers. Each is fitted without labels and shown
+on test digits.
 
-In the figure, the shallow code arranges the digits as PCA does, but for a turn and a bend: under a linear
-decoder no encoder keeps more of the variance than PCA, and what it cannot reconstruct it has no reason to separate. The
-deep code, with a nonlinear decoder, keeps about twice as much of the variance and pulls most digits apart into regions
-of their own. The titles give the share of unseen digits that their ten nearest neighbours among the training digits, in
-the same two dimensions, classify correctly.
+In the figure, the shallow code arranges the digits as PCA does, except for a rotation and a bend: with a linear decoder
+no encoder keeps more of the variance than PCA, and an encoder has no reason to separate digits that the decoder cannot
+reconstruct. The deep code, with a nonlinear decoder, keeps about twice as much of the variance and separates most
+digits into regions of their own. The titles give the share of test digits that their ten nearest neighbours among the
+training digits, in the same two dimensions, classify correctly.
 """
 
 # %%
 # Three reducers
 # --------------
 #
-# The shallow autoencoder has two logistic units and a linear decoder. The deep one passes 100 and then 30 tanh units
-# before its two linear ones, and mirrors them after. Its weight decay keeps it from fitting single digits.
+# The shallow autoencoder has two logistic units and a linear decoder. The deep autoencoder has layers of 100 and 30
+# tanh units before its two linear units, and the same layers in reverse order after them. Weight decay keeps it from
+# fitting single digits.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,9 +49,9 @@ reducers = {
 # What the figure shows
 # ---------------------
 #
-# A point is an unseen digit, coloured by its label; a label stands at the median of its points. PCA and the deep code
-# have axes of any scale. The units of the shallow code are logistic, between 0 and 1, and `transform` has divided them
-# by their spread, `code_scale_`: near the middle, where they are nearly straight.
+# Each point is a test digit, coloured by its label; the labels are at the medians of their points. The axes of PCA and
+# the deep code have no fixed scale. The units of the shallow code are logistic, between 0 and 1, and `transform`
+# divides them by their spread, `code_scale_`. They stay near the middle of their range, where they are nearly linear.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.9), layout="constrained")
 for axis, (name, reducer) in zip(axes, reducers.items(), strict=True):

@@ -1,4 +1,4 @@
-"""Scorers for scikit-learn's `scoring=` that can request sample weights, by public names of scikit-learn's alone."""
+"""Scorers for scikit-learn's `scoring=` that can request sample weights, using only public names of scikit-learn."""
 
 from collections.abc import Callable
 from functools import update_wrapper
@@ -15,16 +15,16 @@ from skae._typing import MatrixLike
 class Scorer:
     """A function of a fitted estimator and rows, with the metadata routing of scikit-learn's scorers.
 
-    It looks like the function to `help`, Sphinx and doctest, and is pickled by the function's name. It never changes:
-    `set_score_request` returns another scorer.
+    `help`, Sphinx and doctest see the function, and a scorer is pickled by the function's name. Scorers are immutable:
+    `set_score_request` returns a new scorer.
 
     Parameters
     ----------
     function : callable(estimator, X, y, sample_weight) -> float
-        Of a module in which the scorer has its name.
+        Function whose name in its module refers to the scorer.
 
     request : bool, str or None, default=None
-        How weights that are passed to a meta-estimator are treated under metadata routing, as in `set_score_request`.
+        Request for the weights that are passed to a meta-estimator under metadata routing, as in `set_score_request`.
     """
 
     __wrapped__: Callable[..., float]
@@ -42,13 +42,13 @@ class Scorer:
         Parameters
         ----------
         sample_weight : bool, str or None
-            True: weights that are passed to a meta-estimator are used; False: they are ignored; None: they are an
-            error; a str: they are used if they are passed by this name.
+            If True, weights passed to a meta-estimator are used. If False, they are ignored. If None, they raise an
+            error. If a str, they are used if they are passed under this name.
 
         Returns
         -------
         Scorer
-            A new one, unlike with scikit-learn's scorers.
+            A new scorer, whereas scikit-learn's scorers return themselves.
 
         Raises
         ------
@@ -71,11 +71,11 @@ class Scorer:
         return request
 
     def _accept_sample_weight(self):
-        """Without metadata routing, scikit-learn asks each of several scorers this way."""
+        """Tell scikit-learn, which asks each of several scorers without metadata routing, that weights are accepted."""
         return True
 
     def __get__(self, instance, owner=None):
-        # With this, `inspect` takes it for a routine, so that `help` and Sphinx show its signature.
+        # `inspect` treats objects with this method as routines, so `help` and Sphinx show the signature.
         return self
 
     def __repr__(self):

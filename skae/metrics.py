@@ -1,7 +1,7 @@
 """Reconstruction scores for any fitted transformer that has `transform` and `inverse_transform`.
 
-`reconstruction_r2` and `neg_reconstruction_error` are scorers: they go into `GridSearchCV(scoring=...)`. All compare in
-the units of the X they are given, also behind a scaler in a Pipeline.
+`reconstruction_r2` and `neg_reconstruction_error` are scorers for `GridSearchCV(scoring=...)`. All functions compare in
+the units of the given X, even if a Pipeline scales it.
 """
 
 from typing import Any
@@ -27,36 +27,36 @@ _BLOCK_ENTRIES = 2**18
 def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
     """Return the share of the variance of X that the estimator's reconstruction explains.
 
-    The variance-weighted R2 of `sklearn.metrics.r2_score` between X and
+    This is the variance-weighted R2 of `sklearn.metrics.r2_score` between X and
     `estimator.inverse_transform(estimator.transform(X))`. For `PCA` on its training data it is
     `explained_variance_ratio_.sum()`.
 
     Parameters
     ----------
     estimator : object
-        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+        Fitted estimator with `transform` and `inverse_transform`: a transformer or a Pipeline of transformers.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to reconstruct.
+        Samples to reconstruct.
 
     y : None
-        Ignored; scorers are called with it.
+        Not used, present for API consistency by convention.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; None: equal. Under scikit-learn's metadata routing a meta-estimator passes them on to
-        the scorer that `set_score_request(sample_weight=True)` returns.
+        Sample weights. If None, samples are equally weighted. Under scikit-learn's metadata routing, a meta-estimator
+        passes them to the scorer returned by `set_score_request(sample_weight=True)`.
 
     Returns
     -------
     float
-        1.0 is perfect, 0.0 as good as the mean of the scored rows. Columns that are constant, their minimum equal to
-        their maximum, do not count; where all are, 1.0 for a reconstruction that is exact to rounding and 0.0 for any
-        other.
+        1.0 is perfect, 0.0 is as good as the mean of the scored rows. Constant columns, whose minimum equals their
+        maximum, are ignored. If all columns are constant, the score is 1.0 for a reconstruction that is exact to
+        rounding and 0.0 otherwise.
 
     Raises
     ------
     ValueError
-        If X is not a finite 2D array, or the weights do not fit it.
+        If X is not a finite 2D array, or `sample_weight` does not match it.
 
     Examples
     --------
@@ -76,32 +76,32 @@ def reconstruction_r2(estimator: Any, X: MatrixLike, y: Any = None, sample_weigh
 def neg_reconstruction_error(
     estimator: Any, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None
 ) -> float:
-    """Return minus the mean over rows of the squared reconstruction error, summed over features.
+    """Return the negative mean over samples of the squared reconstruction error, summed over features.
 
     Parameters
     ----------
     estimator : object
-        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+        Fitted estimator with `transform` and `inverse_transform`: a transformer or a Pipeline of transformers.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to reconstruct.
+        Samples to reconstruct.
 
     y : None
-        Ignored; scorers are called with it.
+        Not used, present for API consistency by convention.
 
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows; None: equal. Under scikit-learn's metadata routing a meta-estimator passes them on to
-        the scorer that `set_score_request(sample_weight=True)` returns.
+        Sample weights. If None, samples are equally weighted. Under scikit-learn's metadata routing, a meta-estimator
+        passes them to the scorer returned by `set_score_request(sample_weight=True)`.
 
     Returns
     -------
     float
-        At most 0.0, in the squared unit of X; larger is better.
+        At most 0.0, in the squared unit of X. Larger is better.
 
     Raises
     ------
     ValueError
-        If X is not a finite 2D array, or the weights do not fit it.
+        If X is not a finite 2D array, or `sample_weight` does not match it.
 
     Examples
     --------
@@ -119,25 +119,25 @@ def neg_reconstruction_error(
 
 
 def feature_errors(fitted: Any, X: MatrixLike) -> np.ndarray:
-    """Return the squared reconstruction error entry by entry, in the units of X.
+    """Return the squared reconstruction error of each entry, in the units of X.
 
-    Which entries of a row are badly reconstructed, also by a Pipeline, whose steps may work in other units or on
-    other columns. The method `feature_errors` of the autoencoders returns their loss instead, which is half of this
+    The errors show the badly reconstructed entries of a row, even for a Pipeline whose steps use other units or other
+    columns. The method `feature_errors` of the autoencoders returns their loss instead, which is half of this error
     for squared error.
 
     Parameters
     ----------
     fitted : object
-        Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+        Fitted estimator with `transform` and `inverse_transform`: a transformer or a Pipeline of transformers.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to reconstruct, a block at a time.
+        Samples to reconstruct, in blocks of rows.
 
     Returns
     -------
     ndarray or DataFrame of shape (n_samples, n_features)
-        In float64. A frame, with the names and index of X, if X is a pandas or polars frame. The sums of the rows have
-        the mean `-neg_reconstruction_error(fitted, X)`.
+        Errors in float64; a data frame with the columns and index of X if X is a pandas or polars data frame. The mean
+        of the row sums is `-neg_reconstruction_error(fitted, X)`.
 
     Raises
     ------
@@ -167,22 +167,22 @@ def feature_errors(fitted: Any, X: MatrixLike) -> np.ndarray:
 
 
 def r2(X, reconstruct, weights):
-    """Variance-weighted R2 of a reconstruction of X, a function of a slice of its rows, in float64.
+    """Return the variance-weighted R2 of a reconstruction of X, a function of a slice of its rows, in float64.
 
-    As `sklearn.metrics.r2_score`, except that one row is a score, not a warning. All weights are positive.
+    Like `sklearn.metrics.r2_score`, except that a single row gives a score, not a warning. All weights are positive.
     """
     low, high = min_max_axis(X, axis=0) if issparse(X) else (X.min(axis=0), X.max(axis=0))
     varies = low < high
     counts = varies if varies.any() else ~varies
     largest = np.maximum(high, -low)[counts].max()
-    # Squares of what X holds may overflow; a power of two leaves every digit.
+    # Squares of the entries of X may overflow; scaling by a power of two is exact.
     exponent = -np.frexp(largest)[1]
 
     def scaled(block):
         return np.ldexp(block.astype(np.float64, copy=False), exponent)
 
     residual, deviation, total = np.zeros((3, X.shape[1]))
-    # Columns that do not count and infinite reconstructions may overflow.
+    # Ignored columns and infinite reconstructions may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         mean = sum(weights[rows] @ scaled(rows_of(X).dense(rows)) for rows in _blocks(X)) / weights.sum()
         for rows in _blocks(X):
@@ -191,7 +191,7 @@ def r2(X, reconstruct, weights):
             block -= mean
             deviation += weights[rows] @ block
             total += weights[rows] @ np.square(block)
-        # The mean is rounded, which a spread of a few units in the last place would show.
+        # Correct for the rounding of the mean, which matters if the spread is a few units in the last place.
         total -= deviation**2 / weights.sum()
     if not varies.any():
         rounding = 16 * np.finfo(X.dtype).eps * scaled(largest)
@@ -204,14 +204,14 @@ def _blocks(X):
 
 
 def _scored(estimator, X, sample_weight):
-    """Return the positive weights, the rows they are of, and the function that reconstructs a slice of these rows."""
+    """Return the positive weights, their rows, and the function that reconstructs a slice of these rows."""
     rows, given = _validated(X)
     weights, rows, given = drop_weightless(validated_weights(sample_weight, rows), rows, given)
     return weights, rows, _reconstruction(estimator, given)
 
 
 def _validated(X):
-    """Return X validated, and as a transformer is to see it: in the container that it is in, as CSR if it is sparse."""
+    """Return the validated X, and X for the transformer: in its own container, or as CSR if it is sparse."""
     rows = validated_rows(X)
     return rows, rows if issparse(X) else X
 

@@ -1,8 +1,8 @@
-"""Displays of fitted autoencoders, by scikit-learn's convention: `from_estimator` computes, `plot` draws.
+"""Displays of fitted autoencoders that follow scikit-learn's convention: `from_estimator` computes, `plot` plots.
 
-matplotlib is imported when something is drawn. Estimators are asked for fitted attributes and public methods alone, so
-filters and reconstructions are drawn of scikit-learn's transformers too. A Pipeline stands for the step that a display
-is about.
+matplotlib is imported only for plotting. The displays use only fitted attributes and public methods of estimators, so
+filters and reconstructions of scikit-learn's transformers can be plotted, too. For a Pipeline, a display uses the step
+that has the attribute or method to plot.
 """
 
 from skae.plotting._curves import JacobianSpectrumDisplay, LossCurveDisplay

@@ -1,4 +1,4 @@
-"""Displays that are lines."""
+"""Displays of curves."""
 
 import numpy as np
 from scipy.sparse import issparse
@@ -8,33 +8,33 @@ from sklearn.utils.validation import check_is_fitted
 from skae._compat import some_rows
 from skae.plotting._support import pyplot, step_with
 
-# Entries of a block of Jacobians.
+# Number of entries in a block of Jacobians.
 _BLOCK_ENTRIES = 2**20
 
 
 class LossCurveDisplay:
-    """The losses of a fit against its iterations.
+    """Losses of a fit at each iteration.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to create a display.
 
     Parameters
     ----------
     loss_curve : list of float
-        The objective that was minimised, penalties included, after each iteration.
+        Minimised objective, including penalties, after each iteration.
 
     validation_loss_curve : list of float, default=None
-        The reconstruction loss alone, of the rows that early stopping held out.
+        Reconstruction loss, without penalties, of the rows held out by early stopping.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        What holds the axes.
+        Figure containing the axes.
 
     ax_ : matplotlib Axes
-        What the curves are drawn on.
+        Axes with the curves.
 
     lines_ : list of matplotlib Line2D
-        The objective; with early stopping also the validation loss, and the mark at its minimum.
+        Line of the objective; with early stopping also that of the validation loss and the marker at its minimum.
 
     Examples
     --------
@@ -56,27 +56,27 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None):
-        """Draw an estimator's `loss_curve_` and, if there is one, `validation_loss_curve_`.
+        """Plot an estimator's `loss_curve_` and, if it has one, `validation_loss_curve_`.
 
         Parameters
         ----------
         estimator : object
-            Fitted, with `loss_curve_`; or a Pipeline, whose last step with `loss_curve_` is drawn.
+            Fitted estimator with `loss_curve_`, or a Pipeline, whose last step with `loss_curve_` is used.
 
         ax : matplotlib Axes, default=None
-            Where to draw. None: a new figure.
+            Axes to plot on. If None, a new figure and axes are created.
 
         Returns
         -------
         LossCurveDisplay
-            What was drawn.
+            Object that stores the computed values.
 
         Raises
         ------
         ImportError, NotFittedError
-            If matplotlib is missing; if the estimator is not fitted.
+            If matplotlib is not installed, or the estimator is not fitted.
         ValueError
-            If it has no `loss_curve_`, or is a Pipeline whose last step does not transform.
+            If the estimator has no `loss_curve_`, or is a Pipeline whose last step does not transform.
         """
         pyplot(cls)
         check_is_fitted(estimator)
@@ -88,17 +88,17 @@ class LossCurveDisplay:
         return display.plot(ax)
 
     def plot(self, ax=None):
-        """Draw the curves, on a logarithmic scale if they are positive and span more than a decade.
+        """Plot the curves, on a logarithmic scale if they are positive and span more than a decade.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw. None: a new figure.
+            Axes to plot on. If None, a new figure and axes are created.
 
         Returns
         -------
         LossCurveDisplay
-            Itself.
+            The display itself.
         """
         self.figure_, self.ax_ = _line_axes(pyplot(type(self)), ax)
         self.lines_ = [_curve(self.ax_, self.loss_curve, label="training objective, penalties included")]
@@ -117,29 +117,29 @@ class LossCurveDisplay:
 
 
 class JacobianSpectrumDisplay:
-    """The singular values of the encoder's Jacobian, in the mean over rows.
+    """Singular values of the encoder's Jacobian, averaged over samples.
 
-    Few that are large say that the code follows the data along few directions and ignores the others, which is what
-    a contractive penalty is for. Use `from_estimator` to make one.
+    A few large values mean that the code follows the data along few directions and ignores the others, which is the
+    purpose of a contractive penalty. Use `from_estimator` to create a display.
 
     Parameters
     ----------
     singular_values : ndarray of shape (min(n_components, n_features),)
-        The means, decreasing.
+        Mean singular values in decreasing order.
 
     name : str, default=None
-        What the legend calls them; None: no legend.
+        Name of the curve in the legend. If None, there is no legend.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        What holds the axes.
+        Figure containing the axes.
 
     ax_ : matplotlib Axes
-        What the line is drawn on. Give it to another display's `ax` to compare the two.
+        Axes with the curve. Pass it as `ax` to another display to compare the two.
 
     line_ : matplotlib Line2D
-        The spectrum.
+        Line of the spectrum.
 
     References
     ----------
@@ -169,41 +169,41 @@ class JacobianSpectrumDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, name=None, ax=None, **kwargs):
-        """Draw the mean over the rows of X of the Jacobians' singular values, sorted row by row.
+        """Plot the mean over the samples of X of the Jacobians' singular values, sorted for each sample.
 
-        They are computed in float64, a block of rows at a time. What is zero but for rounding, by the tolerance of
-        `numpy.linalg.matrix_rank`, counts as zero.
+        The values are computed in float64, in blocks of rows. Values within rounding of zero, by the tolerance of
+        `numpy.linalg.matrix_rank`, count as zero.
 
         Parameters
         ----------
         estimator : object
-            Fitted, with `encoder_jacobian`; or a Pipeline, whose last step with `encoder_jacobian` is drawn: the
-            derivative of the code in the input of that step, behind a scaler the scaled features.
+            Fitted estimator with `encoder_jacobian`, or a Pipeline, whose last step with `encoder_jacobian` is used.
+            The derivative is with respect to the input of that step, for example the scaled features after a scaler.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Where to take the Jacobians; a Pipeline's earlier steps transform it first.
+            Samples at which to evaluate the Jacobians. The earlier steps of a Pipeline transform them first.
 
         name : str, default=None
-            For the legend; None: the class of the estimator or step.
+            Name of the curve in the legend. If None, the class of the estimator or step.
 
         ax : matplotlib Axes, default=None
-            Where to draw. None: a new figure.
+            Axes to plot on. If None, a new figure and axes are created.
 
         **kwargs : dict
-            For matplotlib's `plot`: colour, style and so on.
+            Keyword arguments for matplotlib's `plot`: colour, style and so on.
 
         Returns
         -------
         JacobianSpectrumDisplay
-            What was drawn.
+            Object that stores the computed values.
 
         Raises
         ------
         ImportError, NotFittedError
-            If matplotlib is missing; if the estimator is not fitted.
+            If matplotlib is not installed, or the estimator is not fitted.
         ValueError
-            If it has no `encoder_jacobian`, is a Pipeline whose last step does not transform, or X is not a finite 2D
-            array of the width that it was fitted with.
+            If the estimator has no `encoder_jacobian` or is a Pipeline whose last step does not transform, or if X is
+            not a finite 2D array with the number of features seen during fit.
         """
         pyplot(cls)
         check_is_fitted(estimator)
@@ -215,29 +215,29 @@ class JacobianSpectrumDisplay:
         return display.plot(ax, **kwargs)
 
     def plot(self, ax=None, *, name=None, **kwargs):
-        """Draw the spectrum, on a logarithmic scale if all on the axes are positive or zero and span over a decade.
+        """Plot the spectrum, on a logarithmic scale if all values on the axes are non-negative and span over a decade.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw. None: a new figure.
+            Axes to plot on. If None, a new figure and axes are created.
 
         name : str, default=None
-            For the legend; None: the display's own.
+            Name of the curve in the legend. If None, the display's `name`.
 
         **kwargs : dict
-            For matplotlib's `plot`.
+            Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
         JacobianSpectrumDisplay
-            Itself.
+            The display itself.
         """
         self.figure_, self.ax_ = _line_axes(pyplot(type(self)), ax)
         name = self.name if name is None else name
         self.line_ = _curve(self.ax_, self.singular_values, label=name, **kwargs)
         drawn = _drawn(self.ax_)
-        # A logarithmic axis leaves zeros out; they are no reason to go without one.
+        # A logarithmic axis omits zeros; zeros do not prevent a logarithmic scale.
         _set_scale(self.ax_, drawn[drawn != 0])
         self.ax_.set(xlabel="index of the singular value", ylabel="mean singular value of the encoder's Jacobian")
         if name is not None:
@@ -249,7 +249,7 @@ def _mean_singular_values(autoencoder, before, X):
     n_samples, X = np.shape(X)[0], X.tocsr() if issparse(X) else X
     size = max(1, _BLOCK_ENTRIES // (autoencoder.n_components_ * autoencoder.n_features_in_))
     total = 0.0
-    # X without rows is for the estimator to refuse.
+    # The estimator raises the error for X without rows.
     for rows in gen_batches(max(1, n_samples), size):
         block = some_rows(X, rows)
         for step in before:
@@ -270,7 +270,7 @@ def _line_axes(plt, ax):
 def _curve(ax, values, **kwargs):
     from matplotlib.ticker import MaxNLocator
 
-    # One value alone draws no line.
+    # A line through a single value is invisible.
     marker = {"marker": "."} if len(values) == 1 else {}
     (line,) = ax.plot(np.arange(1, len(values) + 1), values, **marker | kwargs)
     ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
@@ -282,6 +282,6 @@ def _drawn(ax):
 
 
 def _set_scale(ax, values):
-    """Make the scale of y logarithmic if the values are positive and span more than a decade, else linear."""
+    """Set a logarithmic y scale if the values are positive and span more than a decade, otherwise a linear one."""
     wide = values.size and values.min() > 0 and values.max() > 10 * values.min()
     ax.set_yscale("log" if wide else "linear")

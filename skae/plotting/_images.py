@@ -1,4 +1,4 @@
-"""Displays of rows that are images, as grids."""
+"""Displays of rows as grids of images."""
 
 from math import ceil, prod, sqrt
 from numbers import Integral
@@ -11,34 +11,34 @@ from skae._compat import some_rows
 from skae._validation import validated_rows
 from skae.plotting._support import pyplot, step_with, transforming_steps
 
-# In inches: the longest side of a grid of images, the gap between two of them, and what a line of text takes.
+# In inches: the longest side of a grid of images, the gap between two images, and the height of a line of text.
 _GRID, _GAP, _TEXT = 8.0, 0.06, 0.17
 
 
 class FilterDisplay:
-    """The filters of a one-layer encoder, or of any linear transformer, as images.
+    """Filters of a one-layer encoder, or of any linear transformer, as images.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to create a display.
 
     Parameters
     ----------
     filters : ndarray of shape (n_filters, n_features)
-        What is drawn, a row an image.
+        Filters to plot, one image per row.
 
     image_shape : tuple of int
-        (height, width), or (height, width, 3) for colours.
+        Shape of the images: (height, width), or (height, width, 3) for colours.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        What holds the grid.
+        Figure containing the grid.
 
     axes_ : ndarray of shape (n_rows, n_cols) of matplotlib Axes
-        The images, row by row; what the last row has left over is switched off.
+        Axes of the images, row by row. Unused axes in the last row are switched off.
 
     See Also
     --------
-    ReconstructionDisplay : What becomes of images that are encoded and decoded.
+    ReconstructionDisplay : Images and their reconstructions.
 
     Examples
     --------
@@ -62,50 +62,50 @@ class FilterDisplay:
     def from_estimator(
         cls, estimator, *, image_shape, max_filters=100, labels=False, share_scale=False, cmap="RdBu_r", ax=None
     ):
-        """Draw the rows of an estimator's `components_`.
+        """Plot the rows of an estimator's `components_`.
 
         Parameters
         ----------
         estimator : object
-            Fitted, with `components_` of shape (n_components, n_features): an autoencoder whose encoder has one
-            layer, `PCA`, `NMF` and the like. Or a Pipeline, of which the last step that has `components_` is drawn;
-            the steps before it must keep the features, by name, as scalers do. The weights are those that the step
-            has, for the features as it gets them: behind a `StandardScaler`, per standard deviation.
+            Fitted estimator with `components_` of shape (n_components, n_features), such as `PCA`, `NMF` or an
+            autoencoder whose encoder has one layer; or a Pipeline, whose last step with `components_` is used. The
+            steps before it must keep the features, by name, as scalers do. The weights are those of the step, for its
+            own input: after a `StandardScaler`, per standard deviation.
 
         image_shape : tuple of int
-            (height, width), or (height, width, 3) for colours, by which the features are laid out row by row. For
-            data that are no images, (1, n_features) draws each filter as a strip.
+            Shape of the images: (height, width), or (height, width, 3) for colours. The features are laid out row by
+            row. For data other than images, (1, n_features) plots each filter as a strip.
 
         max_filters : int, default=100
-            If there are more units, the first `max_filters` are drawn.
+            Maximum number of filters. If there are more units, the first `max_filters` are plotted.
 
         labels : bool, default=False
-            Whether to write its unit's index above every filter.
+            Whether to write the index of the unit above each filter.
 
         share_scale : bool, default=False
-            Whether all filters have one colour scale, up to the largest absolute weight of all, which shows how they
-            compare in size. By default every filter has its own, which shows what it looks for however small it is.
+            Whether all filters share one colour scale, up to the largest absolute weight, which shows their relative
+            sizes. By default each filter has its own scale, which shows its pattern even if its weights are small.
 
         cmap : str or matplotlib Colormap, default="RdBu_r"
-            Colours of the weights, zero in the middle. Filters of colour images are drawn in their own colours, zero
-            as mid grey.
+            Colours of the weights, with zero in the middle. Filters of colour images are plotted in their own colours,
+            with zero as mid grey.
 
         ax : matplotlib Axes, default=None
-            To be subdivided and switched off. None: a new figure.
+            Axes to subdivide and switch off. If None, a new figure is created.
 
         Returns
         -------
         FilterDisplay
-            What was drawn.
+            Object that stores the computed values.
 
         Raises
         ------
         ImportError, NotFittedError
-            If matplotlib is missing; if the estimator is not fitted.
+            If matplotlib is not installed, or the estimator is not fitted.
         ValueError
-            If it has no `components_`, is a Pipeline whose last step does not transform or with other features before
-            that step, `image_shape` does not fit them, `max_filters` is not an int of at least 1, or `ax` has been
-            subdivided already.
+            If the estimator has no `components_`, or is a Pipeline whose last step does not transform or whose earlier
+            steps change the features; if `image_shape` does not match the number of features, `max_filters` is not an
+            int of at least 1, or `ax` is already subdivided.
         """
         pyplot(cls)
         check_is_fitted(estimator)
@@ -119,15 +119,15 @@ class FilterDisplay:
         return display.plot(ax, labels=labels, share_scale=share_scale, cmap=cmap)
 
     def plot(self, ax=None, *, labels=False, share_scale=False, cmap="RdBu_r"):
-        """Draw the filters.
+        """Plot the filters.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            To be subdivided and switched off. None: a new figure.
+            Axes to subdivide and switch off. If None, a new figure is created.
 
         labels, share_scale : bool, default=False
-            Whether to write its unit's index above every filter; whether all have one colour scale.
+            Whether to write the index of the unit above each filter; whether all filters share one colour scale.
 
         cmap : str or matplotlib Colormap, default="RdBu_r"
             Colours of the weights.
@@ -135,7 +135,7 @@ class FilterDisplay:
         Returns
         -------
         FilterDisplay
-            Itself.
+            The display itself.
         """
         plt = pyplot(type(self))
         shape = _checked_shape(self.image_shape, self.filters.shape[1])
@@ -146,7 +146,7 @@ class FilterDisplay:
         limits = np.abs(self.filters).max(axis=1)
         if share_scale:
             limits[:] = limits.max()
-        # A unit without weights is all zeros, whatever the scale.
+        # The filter of a unit without weights is zero on any scale.
         limits[limits == 0] = 1
         for unit, (image, limit) in enumerate(zip(self.filters, limits, strict=True)):
             cell = self.axes_.flat[unit]
@@ -157,35 +157,35 @@ class FilterDisplay:
 
 
 class ReconstructionDisplay:
-    """Images above their reconstructions, a column an image.
+    """Images above their reconstructions, one image per column.
 
-    Use `from_estimator` to make one.
+    Use `from_estimator` to create a display.
 
     Parameters
     ----------
     original : ndarray of shape (n_images, n_features)
-        The images.
+        Original images.
 
     reconstruction : ndarray of shape (n_images, n_features)
-        What became of them.
+        Reconstructed images.
 
     image_shape : tuple of int
-        (height, width), or (height, width, 3) for colours.
+        Shape of the images: (height, width), or (height, width, 3) for colours.
 
     corrupted : ndarray of shape (n_images, n_features), default=None
-        What was reconstructed, if not the originals.
+        Images that were reconstructed, if not the originals.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        What holds the grid.
+        Figure containing the grid.
 
     axes_ : ndarray of shape (n_rows, n_images) of matplotlib Axes
-        The rows are original, corrupted if there is such, reconstruction.
+        Axes of the images. The rows are original, corrupted (if given) and reconstruction.
 
     See Also
     --------
-    skae.metrics.reconstruction_r2 : How good the reconstructions are, as a number.
+    skae.metrics.reconstruction_r2 : Share of the variance that the reconstructions explain.
 
     Examples
     --------
@@ -208,45 +208,47 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, image_shape, corrupted=None, max_images=10, cmap="gray", ax=None):
-        """Draw rows of X and what `inverse_transform(transform(...))` makes of them.
+        """Plot rows of X and their reconstructions by `inverse_transform(transform(...))`.
 
         Parameters
         ----------
         estimator : object
-            Fitted, with `transform` and `inverse_transform`: a transformer or a Pipeline of them.
+            Fitted estimator with `transform` and `inverse_transform`: a transformer or a Pipeline of transformers.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The originals, a row an image.
+            Original images, one per row.
 
         image_shape : tuple of int
-            (height, width), or (height, width, 3) for colours, by which the features are laid out row by row.
+            Shape of the images: (height, width), or (height, width, 3) for colours. The features are laid out row by
+            row.
 
         corrupted : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            What to reconstruct and draw between the two, row for row; None: the originals are reconstructed.
+            Corrupted version of each row of X, to reconstruct and to plot between the two. If None, the originals are
+            reconstructed.
 
         max_images : int, default=10
-            If there are more rows, the first `max_images` are drawn.
+            Maximum number of images. If there are more rows, the first `max_images` are plotted.
 
         cmap : str or matplotlib Colormap, default="gray"
-            From the least to the largest entry of the originals that are drawn, for all images alike. Colour images
-            are scaled by the same range and clipped to it.
+            Colours from the smallest to the largest entry of the plotted originals, for all images. Colour images are
+            scaled by the same range and clipped to it.
 
         ax : matplotlib Axes, default=None
-            To be subdivided and switched off. None: a new figure.
+            Axes to subdivide and switch off. If None, a new figure is created.
 
         Returns
         -------
         ReconstructionDisplay
-            What was drawn.
+            Object that stores the computed values.
 
         Raises
         ------
         ImportError, NotFittedError
-            If matplotlib is missing; if the estimator is not fitted.
+            If matplotlib is not installed, or the estimator is not fitted.
         ValueError
-            If X is not a finite 2D array, `corrupted` or the reconstruction has another shape, `image_shape` does
-            not fit, a step has no `inverse_transform`, `max_images` is not an int of at least 1, or `ax` has been
-            subdivided already.
+            If X is not a finite 2D array, `corrupted` or the reconstruction has another shape, `image_shape` does not
+            match the number of features, a step has no `inverse_transform`, `max_images` is not an int of at least 1,
+            or `ax` is already subdivided.
         """
         pyplot(cls)
         check_is_fitted(estimator)
@@ -272,20 +274,20 @@ class ReconstructionDisplay:
         return display.plot(ax, cmap=cmap)
 
     def plot(self, ax=None, *, cmap="gray"):
-        """Draw the images.
+        """Plot the images.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            To be subdivided and switched off. None: a new figure.
+            Axes to subdivide and switch off. If None, a new figure is created.
 
         cmap : str or matplotlib Colormap, default="gray"
-            From the least to the largest entry of the originals.
+            Colours from the smallest to the largest entry of the originals.
 
         Returns
         -------
         ReconstructionDisplay
-            Itself.
+            The display itself.
         """
         plt = pyplot(type(self))
         shape = _checked_shape(self.image_shape, self.original.shape[1])
@@ -326,7 +328,7 @@ def _checked_shape(image_shape, n_features):
 
 
 def _check_features_are_kept(before, step):
-    """Raise ValueError unless each of the steps before one, by the names it gives them, keeps the features."""
+    """Raise ValueError unless each step before `step` keeps the features, as judged by its output names."""
     for earlier in before:
         unnamed = [f"x{i}" for i in range(getattr(earlier, "n_features_in_", 0))]
         names = getattr(earlier, "feature_names_in_", unnamed)
@@ -350,7 +352,7 @@ def _dense(X, name):
 
 
 def _proportions(shape):
-    """Return width and height of an image of area one: of square pixels, unless it is a strip of them."""
+    """Return the width and height of an image of area one: with square pixels, unless the image is a strip."""
     ratio = shape[1] / shape[0]
     if 1 in shape[:2]:
         ratio = min(max(ratio, 1 / 4), 4)
@@ -358,7 +360,7 @@ def _proportions(shape):
 
 
 def _n_columns(n_images, shape):
-    """Return for how many columns the grid is nearly square, in inches, and its last row nearly full."""
+    """Return the number of columns for which the grid is nearly square, in inches, and its last row nearly full."""
     width, height = _proportions(shape)
     square = ceil(sqrt(n_images * height / width))
     return min(n_images, min(range(square, ceil(1.5 * square) + 1), key=lambda n_cols: -n_images % n_cols))
@@ -367,23 +369,23 @@ def _n_columns(n_images, shape):
 def _image_grid(plt, ax, n_images, n_cols, shape, *, largest, text):
     """Return a figure and an array of Axes, row by row, in a new figure or in the middle of `ax`.
 
-    Each has `text` inches above it; cells that are left over are switched off. In a new figure, images have an area of
-    `largest` squared, or what `_GRID` allows.
+    There are `text` inches above each image; unused cells are switched off. In a new figure, images have an area of
+    `largest` squared, or the largest area that `_GRID` allows.
     """
-    # All of these are (width, height) in inches.
+    # All arrays are (width, height) in inches.
     counts, image = np.array([n_cols, ceil(n_images / n_cols)]), _proportions(shape)
     between = (counts - 1) * _GAP + counts * [0, text]
     if ax is None:
         image *= min(largest, *((_GRID - between) / (counts * image)).clip(0.1))
         box = between + counts * image + 2 * _GAP
-        # A layout engine would change the sizes.
+        # No layout engine, which would change the sizes.
         figure = plt.figure(figsize=box, layout="none")
         place = figure.add_axes
     else:
         if not getattr(ax, "axison", False):
             raise ValueError("ax must be one Axes, and none that a grid of images is drawn in already.")
         figure, box = ax.figure, ax.get_window_extent().size / ax.figure.dpi
-        # Insets, not a GridSpec: they stay together whatever layout engine moves ax.
+        # Use insets, not a GridSpec: insets stay together if a layout engine moves ax.
         place = ax.inset_axes
         ax.set_axis_off()
         image *= ((box - between) / (counts * image)).clip(0.1).min()

@@ -1,4 +1,4 @@
-"""Shared by all displays: matplotlib when it is needed, and the step of a Pipeline that a display is about."""
+"""Helpers of all displays: the import of matplotlib, and the step of a Pipeline that a display uses."""
 
 from sklearn.pipeline import Pipeline
 
@@ -12,19 +12,19 @@ def pyplot(display):
 
 
 def step_with(attribute, estimator, needs):
-    """Return the part of a fitted estimator that a display is about, and the steps of a Pipeline before it.
+    """Return the part of a fitted estimator that a display uses, and the steps of a Pipeline before it.
 
     Parameters
     ----------
     attribute : str
-        The attribute or method that the display uses. Of a Pipeline the part is the last step that has it, if only by
-        its class: a deep autoencoder, which has no `components_`, is not passed over for a PCA before it.
+        Attribute or method that the display uses. In a Pipeline, the part is the last step that has the attribute or
+        whose class has it: a deep autoencoder, which has no `components_`, is not skipped in favour of an earlier PCA.
 
     estimator : object
-        Fitted; if it is no Pipeline, the part itself.
+        Fitted estimator. If it is not a Pipeline, it is the part itself.
 
     needs : str
-        The kind of estimator that has it, for the error message.
+        Kind of estimator that has the attribute, for the error message.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def step_with(attribute, estimator, needs):
 
 
 def transforming_steps(estimator, needs):
-    """Return the steps of a fitted Pipeline, or the estimator alone; ValueError for a Pipeline that only predicts."""
+    """Return the steps of a fitted Pipeline, or the estimator itself; raise ValueError if a Pipeline only predicts."""
     steps = _steps(estimator)
     if isinstance(estimator, Pipeline) and not hasattr(steps[-1], "transform"):
         raise ValueError(
@@ -52,7 +52,7 @@ def transforming_steps(estimator, needs):
 
 
 def _steps(estimator):
-    """Return the steps of a Pipeline, and of Pipelines in it, but those that are passed through."""
+    """Return the steps of a Pipeline and of its nested Pipelines, without passthrough steps."""
     if not isinstance(estimator, Pipeline):
         return [estimator]
     steps = [part for _, step in estimator.steps if step not in (None, "passthrough") for part in _steps(step)]
