@@ -19,12 +19,14 @@ def pytest_generate_tests(metafunc):
         values = dict(marker.kwargs)
         strength = values.pop("strength", 2)
         cases = covering_array(list(values.values()), strength)
-        ids = ["-".join(map(name_of, case)) for case in cases]
+        ids = [name_of(case) for case in cases]
         # A mark, unlike metafunc.parametrize, also replaces the parameters of a fixture.
         metafunc.definition.add_marker(pytest.mark.parametrize(list(values), cases, ids=ids))
 
 
 def name_of(value):
+    if isinstance(value, tuple):
+        return "-".join(map(name_of, value))
     return getattr(value, "__name__", str(value))
 
 
@@ -46,5 +48,5 @@ def covering_array(factors, strength):
     while missing.any():
         best = missing[shown].sum(axis=1).argmax()
         missing[shown[best]] = False
-        cases.append([values[index] for values, index in zip(factors, grid[:, best], strict=True)])
+        cases.append(tuple(values[index] for values, index in zip(factors, grid[:, best], strict=True)))
     return cases

@@ -37,6 +37,8 @@ CORRUPTIONS = {
     "blur": Blur((2, 3), sigma=0.7),
     "callable": lambda X, rng: X + rng.uniform(size=X.shape),
 }
+# And the rows of a block.
+WEIGHTS = {"equal weights": (None, None), "uneven weights": (np.linspace(0.5, 2, N_SAMPLES), 3)}
 
 
 def make_architecture(activation="logistic", loss="squared_error", link="auto", depth=1, tied=False):
@@ -121,45 +123,48 @@ def plain_value(objective, architecture, activation, loss, link, penalties, thet
     return value
 
 
-def assert_gradient(objective, theta):
+def assert_gradient(objective, theta, case=""):
     """Compare with central differences along a random direction, in which a wrong entry shows."""
     direction = np.random.default_rng(2).standard_normal(len(theta))
     step = 1e-6 * direction
     numeric = (objective(theta + step)[0] - objective(theta - step)[0]) / 2e-6
-    np.testing.assert_allclose(objective(theta)[1] @ direction, numeric, rtol=2e-6, atol=2e-7)
+    np.testing.assert_allclose(objective(theta)[1] @ direction, numeric, rtol=2e-6, atol=2e-7, err_msg=case)
 
 
+@pytest.mark.covering(
+    activation=[*ACTIVATIONS],
+    loss_and_link=LINKS,
+    depth=[1, 2, 3],
+    ties=["untied", "tied"],
+    penalty=[*PENALTY_SETS],
+    corruption=[*CORRUPTIONS],
+    weighting=[*WEIGHTS],
+    strength=3,
+)
+def test_value_and_gradient(activation, loss_and_link, depth, ties, penalty, corruption, weighting):
+    """The value is that of the formulas; the gradient is that of finite differences."""
+    architecture = make_architecture(activation, *loss_and_link, depth, ties == "tied")
+    penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
+    objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+    theta = random_theta(objective)
+    expected = plain_value(objective, architecture, activation, *loss_and_link, penalties, theta)
+    value, _ = objective(theta)
+    np.testing.assert_allclose(objective.terms.sum(), expected, rtol=1e-10)
+    np.testing.assert_allclose(value, expected - objective._problem.least, rtol=1e-9)
+    assert_gradient(objective, theta)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize(("loss", "link"), LINKS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradient_over_the_whole_grid(activation, loss, link, depth, tied):
     architecture = make_architecture(activation, loss, link, depth, tied)
-    uneven = np.linspace(0.5, 2, N_SAMPLES)
-    for penalties, corruption, (weights, block_size) in product(
-        PENALTY_SETS.values(), CORRUPTIONS.values(), ((None, None), (uneven, 3))
-    ):
-        objective = make_objective(
-            architecture, allowed(penalties, architecture), corruption, weights, block_size=block_size
-        )
-        assert_gradient(objective, random_theta(objective))
-
-
-@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize(("loss", "link"), LINKS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_value_is_that_of_the_formulas(activation, loss, link, depth, tied):
-    architecture = make_architecture(activation, loss, link, depth, tied)
-    for name, corruption in product(PENALTY_SETS, (None, Masking(0.3))):
-        penalties = allowed(PENALTY_SETS[name], architecture)
-        objective = make_objective(architecture, penalties, corruption, np.linspace(0.5, 2, N_SAMPLES), block_size=4)
-        theta = random_theta(objective)
-        expected = plain_value(objective, architecture, activation, loss, link, penalties, theta)
-        value, _ = objective(theta)
-        np.testing.assert_allclose(objective.terms.sum(), expected, rtol=1e-10, err_msg=name)
-        least = objective._problem.least
-        np.testing.assert_allclose(value, expected - least, rtol=1e-9, err_msg=name)
+    for penalty, corruption, weighting in product(PENALTY_SETS, CORRUPTIONS, WEIGHTS):
+        penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
+        objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+        assert_gradient(objective, random_theta(objective), f"{penalty}, {corruption}, {weighting}")
 
 
 def test_every_registered_penalty_is_in_the_grid():

@@ -30,8 +30,10 @@ SPECTRA = {
     "nearly equal": 1 - 1e-9 * np.arange(90),
     "rank three": np.r_[5.0, 4, 3, np.zeros(87)],
 }
-each_shape = pytest.mark.parametrize("shape", [(200, 91), (91, 200), (91, 91)], ids=["tall", "wide", "square"])
-each_kind = pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, csr_array])
+SHAPES = [(200, 91), (91, 200), (91, 91)]
+KINDS = [np.ascontiguousarray, np.asfortranarray, csr_array]
+each_shape_and_kind = pytest.mark.covering(shape=SHAPES, make=KINDS)
+each_kind = pytest.mark.parametrize("make", KINDS)
 
 
 @pytest.fixture
@@ -76,19 +78,15 @@ def check(data, X, weights, *, threads=ONE, tolerance=1e-12):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
-def test_the_axes_are_those_of_a_decomposition(shape, make, name, weighted, rng):
-    weights = rng.uniform(0.5, 2, shape[0]) if weighted else np.ones(shape[0])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, name=[*SPECTRA], weights_are=["equal", "uneven"])
+def test_the_axes_are_those_of_a_decomposition(shape, make, name, weights_are, rng):
+    weights = np.ones(shape[0]) if weights_are == "equal" else rng.uniform(0.5, 2, shape[0])
     X = with_spectrum(SPECTRA[name], shape, weights, rng.uniform(size=shape[1]), rng)
     check(make(X), X, weights)
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
+@each_shape_and_kind
 def test_the_axes_of_float32(shape, make, rng):
     """The products are in float64: no digit is lost that X has."""
     weights = np.ones(shape[0])
@@ -97,9 +95,7 @@ def test_the_axes_of_float32(shape, make, rng):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, dtype=[np.float32, np.float64])
 def test_a_mean_far_above_the_spread(shape, make, dtype, rng):
     """The numbers that float32 leaves of them are the data."""
     weights = rng.uniform(0.5, 2, shape[0])
@@ -108,9 +104,7 @@ def test_a_mean_far_above_the_spread(shape, make, dtype, rng):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("unit", [1e-90, 1e-8, 1e8, 1e90])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, unit=[1e-90, 1e-8, 1e8, 1e90])
 def test_any_unit(shape, make, unit, rng):
     """ARPACK's tolerance has an absolute part."""
     weights = np.ones(shape[0])
@@ -118,10 +112,7 @@ def test_any_unit(shape, make, unit, rng):
     check(make(X), X, weights)
 
 
-@pytest.mark.parametrize("route", ["lanczos", "full"])
-@each_shape
-@each_kind
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
+@pytest.mark.covering(route=["lanczos", "full"], shape=SHAPES, make=KINDS, value=[0.0, 0.1, -1e6])
 def test_constant_data(route, shape, make, value, monkeypatch):
     monkeypatch.setattr(axes_module, "are_few", lambda X, count: route == "lanczos")
     data, weights = make(np.full(shape, value)), np.ones(shape[0])
@@ -132,9 +123,7 @@ def test_constant_data(route, shape, make, value, monkeypatch):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.covering(shape=SHAPES, make=KINDS, name=[*SPECTRA])
 def test_no_convergence(shape, make, name, rng, monkeypatch):
     """What is found then has the same variance; warnings are errors here."""
 
@@ -153,8 +142,7 @@ def test_no_convergence(shape, make, name, rng, monkeypatch):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
+@each_shape_and_kind
 def test_threads_and_blocks_only_round(shape, make, rng, monkeypatch):
     monkeypatch.setattr(moments, "_BLOCK_ENTRIES", 20 * shape[1])
     weights = np.ones(shape[0])
@@ -215,9 +203,16 @@ def peak_memory():
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("options", [{"activation": "identity"}, {"init": "pca", "max_iter": 1}], ids=["svd", "pca"])
-@pytest.mark.parametrize("shape", [(3000, 3000), (2000, 8000)], ids=str)
-def test_no_matrix_of_the_smaller_side(options, shape):
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        pytest.param((3000, 3000), {"activation": "identity"}, id="square-svd"),
+        pytest.param((2000, 8000), {"activation": "identity"}, id="wide-svd", marks=pytest.mark.slow),
+        pytest.param((3000, 3000), {"init": "pca", "max_iter": 1}, id="square-pca", marks=pytest.mark.slow),
+        pytest.param((2000, 8000), {"init": "pca", "max_iter": 1}, id="wide-pca"),
+    ],
+)
+def test_no_matrix_of_the_smaller_side(shape, options):
     X = random_array(shape, density=1e-3, format="csr", random_state=0)
     with peak_memory() as peak:
         AutoencoderTransformer(5, maxcor=1, random_state=0, **options).fit(X)
