@@ -9,17 +9,19 @@ from skae._rows.threads import SERIAL
 from skae.corruption import prepared
 
 
-def make_problem(architecture, X, penalties=(), corruption=None, weights=None, n_draws=2, rng=None, n_distinct=None):
+def make_problem(architecture, X, penalties=(), corruption=None, weights=None, n_draws=2, rng=None):
     """Return the Problem of X, with draws of a corruption if there is one."""
-    weights, rows, corrupted = np.ones(X.shape[0]) if weights is None else weights, rows_of(X), None
+    weights, rows, draws = np.ones(X.shape[0]) if weights is None else weights, rows_of(X), None
     if corruption is not None:
-        corrupt = prepared(corruption, X, weights)
         rng = np.random.default_rng(0) if rng is None else rng
-        corrupted = [rows_of(corrupt(X, rng)) for _ in range(n_draws)]
+        draws = [rows_of(corrupted(corruption, X, rng, weights)) for _ in range(n_draws)]
     statistics = statistics_of([rows], weights, SERIAL)
-    return problem.make_problem(
-        architecture, tuple(penalties), rows, weights, statistics, SERIAL, corrupted, n_distinct
-    )
+    return problem.make_problem(architecture, tuple(penalties), rows, weights, statistics, SERIAL, draws)
+
+
+def corrupted(corruption, X, rng, weights=None):
+    """Return a checked draw of a corruption."""
+    return prepared(corruption, X, np.ones(X.shape[0]) if weights is None else weights)(X, rng)
 
 
 def parameters_at(objective, theta):

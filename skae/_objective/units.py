@@ -7,6 +7,8 @@ Poisson loss.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from skae._network.architecture import Architecture
 
 SCALE = "scale"
@@ -44,17 +46,27 @@ class Units:
         if strength != SCALE:
             return (strength,) * n_distinct
         pairs = zip(self.outputs[:n_distinct], self.outputs[1:], strict=False)
-        return tuple(constant * self.loss * (below / above) ** 2 for below, above in pairs)
+        return tuple(_checked(constant * self.loss * (below / above) ** 2) for below, above in pairs)
 
     def contraction(self, strength, constant):
         """Return the weight of a contraction, constant g (u_0 / u_code)^2."""
         if strength != SCALE:
             return strength
-        return constant * self.loss * (self.outputs[0] / self.outputs[self.architecture.depth]) ** 2
+        return _checked(constant * self.loss * (self.outputs[0] / self.outputs[self.architecture.depth]) ** 2)
 
     def sparsity(self, strength, constant):
         """Return the weight of a penalty on codes that have no unit, constant g."""
         return strength if strength != SCALE else constant * self.loss
+
+
+def _checked(strength):
+    """Return a strength, which has up to the fourth power of the scale of X; ValueError if that leaves the range."""
+    if not 0 < strength < np.inf:
+        raise ValueError(
+            f"X is on a scale where strengths {SCALE!r} leave the range of float64. Scale X first, for example with "
+            "StandardScaler or MinMaxScaler."
+        )
+    return strength
 
 
 def units_of(problem):

@@ -48,3 +48,8 @@ class SolverResult:
     n_iter: int
     n_evaluations: int
     status: Status
+
+    @property
+    def is_finite(self):
+        """Whether the point, its value and its gradient are."""
+        return bool(np.isfinite(self.theta).all() and np.isfinite([self.value, self.gradient_norm]).all())

@@ -71,7 +71,7 @@ def _stopped_short(result, limits):
     search = result.last_search
     if search.status in (Status.PRECISION, Status.LINE_SEARCH):
         # A small problem may be solved to rounding within a window. Then the gradient is rounding, too.
-        is_far = search.gradient_norm**2 > limits.precision
+        is_far = search.gradient_norm > np.sqrt(limits.precision)
         return not result.was_cut_short and _was_falling(search, limits) and is_far
     return search.status in (Status.MAX_ITER, Status.MAX_FUN)
 

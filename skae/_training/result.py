@@ -73,10 +73,10 @@ class TrainingResult:
 
     @property
     def is_finite(self):
-        """Whether objective and parameters are finite, and the gradient where the search ended is."""
-        is_last = self.last_search is not None and self.best_iteration is None
-        gradient_norm = self.last_search.gradient_norm if is_last else 0.0
-        return bool(np.isfinite([self.loss, gradient_norm]).all() and self.parameters.is_finite)
+        """Whether objective and parameters are finite, and the search ended on finite values if it ended here."""
+        has_ended_here = self.last_search is not None and self.best_iteration is None
+        is_finite = np.isfinite(self.loss) and self.parameters.is_finite
+        return bool(is_finite and (not has_ended_here or self.last_search.is_finite))
 
     @property
     def was_cut_short(self):

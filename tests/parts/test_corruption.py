@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from problems import corrupted
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import csr_array
 from scipy.stats import kstest
 
 from skae import DenoisingAutoencoder
-from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper, prepared
+from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper
 
 EVERY = [*(kind(0.3) for kind in CORRUPTIONS.values()), Blur((3, 4), 0.8)]
 NONE = [*(kind(0) for kind in CORRUPTIONS.values()), Blur((3, 4), 0)]
@@ -161,10 +162,6 @@ def test_corruptions_are_values(corruption):
 
 
 # Any callable.
-
-
-def corrupted(corruption, X, rng, weights=None):
-    return prepared(corruption, X, np.ones(len(X)) if weights is None else weights)(X, rng)
 
 
 @every_corruption

@@ -47,7 +47,7 @@ def through_skops(estimator):
 
 def published_types():
     """The list in the documentation."""
-    page = (Path(__file__).parents[1] / "doc" / "user_guide" / "model_files.rst").read_text()
+    page = (Path(__file__).parents[2] / "doc" / "user_guide" / "model_files.rst").read_text()
     return re.findall(r"^ +\"(skae\.[\w.]+)\",$", page, re.MULTILINE)
 
 

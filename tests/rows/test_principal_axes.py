@@ -12,10 +12,11 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
 from skae import AutoencoderTransformer
-from skae._rows import moments
+from skae._rows import blocks
 from skae._rows import principal_axes as axes_module
-from skae._rows.moments import column_means
+from skae._rows.blocks import rows_of
 from skae._rows.principal_axes import are_few, count_for_share, principal_axes
+from skae._rows.statistics import column_means
 from skae._rows.threads import RowThreads
 
 ONE, TWO = RowThreads(1), RowThreads(2)
@@ -30,8 +31,10 @@ SPECTRA = {
     "nearly equal": 1 - 1e-9 * np.arange(90),
     "rank three": np.r_[5.0, 4, 3, np.zeros(87)],
 }
-each_shape = pytest.mark.parametrize("shape", [(200, 91), (91, 200), (91, 91)], ids=["tall", "wide", "square"])
-each_kind = pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, csr_array])
+SHAPES = [(200, 91), (91, 200), (91, 91)]
+KINDS = [np.ascontiguousarray, np.asfortranarray, csr_array]
+each_shape_and_kind = pytest.mark.covering(shape=SHAPES, make=KINDS)
+each_kind = pytest.mark.parametrize("make", KINDS)
 
 
 @pytest.fixture
@@ -58,9 +61,9 @@ def by_svd(X, weights, mean):
 
 def check(data, X, weights, *, threads=ONE, tolerance=1e-12):
     """Variances, total, orthonormal axes; and the axes themselves, as far as a gap in the variances defines them."""
-    mean = column_means([data], weights, threads)
+    mean = column_means([rows_of(data)], weights, threads)
     expected, expected_axes, expected_total = by_svd(X, weights, np.average(X.astype(float), axis=0, weights=weights))
-    variances, axes, total = principal_axes(data, weights, mean, threads, COUNT)
+    variances, axes, total = principal_axes(rows_of(data), weights, mean, threads, COUNT)
     scale = expected[0]
     np.testing.assert_allclose(variances, expected[:COUNT], rtol=0, atol=tolerance * scale)
     np.testing.assert_allclose(total, expected_total, rtol=tolerance, atol=tolerance * scale)
@@ -76,19 +79,15 @@ def check(data, X, weights, *, threads=ONE, tolerance=1e-12):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("name", SPECTRA)
-@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
-def test_the_axes_are_those_of_a_decomposition(shape, make, name, weighted, rng):
-    weights = rng.uniform(0.5, 2, shape[0]) if weighted else np.ones(shape[0])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, name=[*SPECTRA], weights_are=["equal", "uneven"])
+def test_the_axes_are_those_of_a_decomposition(shape, make, name, weights_are, rng):
+    weights = np.ones(shape[0]) if weights_are == "equal" else rng.uniform(0.5, 2, shape[0])
     X = with_spectrum(SPECTRA[name], shape, weights, rng.uniform(size=shape[1]), rng)
     check(make(X), X, weights)
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
+@each_shape_and_kind
 def test_the_axes_of_float32(shape, make, rng):
     """The products are in float64: no digit is lost that X has."""
     weights = np.ones(shape[0])
@@ -97,9 +96,7 @@ def test_the_axes_of_float32(shape, make, rng):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, dtype=[np.float32, np.float64])
 def test_a_mean_far_above_the_spread(shape, make, dtype, rng):
     """The numbers that float32 leaves of them are the data."""
     weights = rng.uniform(0.5, 2, shape[0])
@@ -108,9 +105,7 @@ def test_a_mean_far_above_the_spread(shape, make, dtype, rng):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("unit", [1e-90, 1e-8, 1e8, 1e90])
+@pytest.mark.covering(shape=SHAPES, make=KINDS, unit=[1e-90, 1e-8, 1e8, 1e90])
 def test_any_unit(shape, make, unit, rng):
     """ARPACK's tolerance has an absolute part."""
     weights = np.ones(shape[0])
@@ -118,23 +113,18 @@ def test_any_unit(shape, make, unit, rng):
     check(make(X), X, weights)
 
 
-@pytest.mark.parametrize("route", ["lanczos", "full"])
-@each_shape
-@each_kind
-@pytest.mark.parametrize("value", [0.0, 0.1, -1e6])
+@pytest.mark.covering(route=["lanczos", "full"], shape=SHAPES, make=KINDS, value=[0.0, 0.1, -1e6])
 def test_constant_data(route, shape, make, value, monkeypatch):
     monkeypatch.setattr(axes_module, "are_few", lambda X, count: route == "lanczos")
     data, weights = make(np.full(shape, value)), np.ones(shape[0])
-    mean = column_means([data], weights, ONE)
-    variances, axes, total = principal_axes(data, weights, mean, ONE, COUNT)
+    mean = column_means([rows_of(data)], weights, ONE)
+    variances, axes, total = principal_axes(rows_of(data), weights, mean, ONE, COUNT)
     np.testing.assert_allclose(axes @ axes.T, np.eye(COUNT), atol=1e-12)
     np.testing.assert_allclose([*variances, total], 0, atol=1e-20 * max(1, value**2))
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
-@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.covering(shape=SHAPES, make=KINDS, name=[*SPECTRA])
 def test_no_convergence(shape, make, name, rng, monkeypatch):
     """What is found then has the same variance; warnings are errors here."""
 
@@ -145,7 +135,7 @@ def test_no_convergence(shape, make, name, rng, monkeypatch):
     weights = np.ones(shape[0])
     X = with_spectrum(SPECTRA[name], shape, weights, 1, rng)
     data = make(X)
-    variances, axes, total = principal_axes(data, weights, X.mean(axis=0), ONE, COUNT)
+    variances, axes, total = principal_axes(rows_of(data), weights, X.mean(axis=0), ONE, COUNT)
     expected, _, expected_total = by_svd(X, weights, X.mean(axis=0))
     np.testing.assert_allclose(variances, expected[:COUNT], rtol=0, atol=1e-6 * expected[0])
     np.testing.assert_allclose(total, expected_total)
@@ -153,10 +143,9 @@ def test_no_convergence(shape, make, name, rng, monkeypatch):
 
 
 @pytest.mark.usefixtures("always_few")
-@each_shape
-@each_kind
+@each_shape_and_kind
 def test_threads_and_blocks_only_round(shape, make, rng, monkeypatch):
-    monkeypatch.setattr(moments, "_BLOCK_ENTRIES", 20 * shape[1])
+    monkeypatch.setattr(blocks, "_BLOCK_ENTRIES", 20 * shape[1])
     weights = np.ones(shape[0])
     X = with_spectrum(SPECTRA["noise"], shape, weights, 1, rng)
     check(make(X), X, weights, threads=TWO)
@@ -166,8 +155,8 @@ def test_threads_and_blocks_only_round(shape, make, rng, monkeypatch):
 @each_kind
 def test_the_same_axes_every_time(make, rng):
     data, weights = make(rng.standard_normal((100, 60))), np.ones(100)
-    mean = column_means([data], weights, ONE)
-    first, second = (principal_axes(data, weights, mean, ONE, COUNT)[1] for _ in range(2))
+    mean = column_means([rows_of(data)], weights, ONE)
+    first, second = (principal_axes(rows_of(data), weights, mean, ONE, COUNT)[1] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -176,8 +165,8 @@ def test_the_same_axes_every_time(make, rng):
 @each_kind
 def test_equal_variances_give_the_same_axes_every_time(make):
     data, weights = make(np.eye(20)[np.arange(200) % 20].repeat(5, axis=1)), np.ones(200)
-    mean = column_means([data], weights, ONE)
-    first, second = (principal_axes(data, weights, mean, ONE, COUNT)[1] for _ in range(2))
+    mean = column_means([rows_of(data)], weights, ONE)
+    first, second = (principal_axes(rows_of(data), weights, mean, ONE, COUNT)[1] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -201,7 +190,7 @@ def test_when_axes_are_few(shape, count, dense, sparse):
         (np.broadcast_to(1.0, shape), dense),
         (csr_array((np.ones(1000), (np.zeros(1000), np.arange(1000) % shape[1])), shape=shape), sparse),
     ):
-        assert are_few(data, count) == expected
+        assert are_few(rows_of(data), count) == expected
 
 
 @contextmanager
@@ -215,9 +204,16 @@ def peak_memory():
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("options", [{"activation": "identity"}, {"init": "pca", "max_iter": 1}], ids=["svd", "pca"])
-@pytest.mark.parametrize("shape", [(3000, 3000), (2000, 8000)], ids=str)
-def test_no_matrix_of_the_smaller_side(options, shape):
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        pytest.param((3000, 3000), {"activation": "identity"}, id="square-svd"),
+        pytest.param((2000, 8000), {"activation": "identity"}, id="wide-svd", marks=pytest.mark.slow),
+        pytest.param((3000, 3000), {"init": "pca", "max_iter": 1}, id="square-pca", marks=pytest.mark.slow),
+        pytest.param((2000, 8000), {"init": "pca", "max_iter": 1}, id="wide-pca"),
+    ],
+)
+def test_no_matrix_of_the_smaller_side(shape, options):
     X = random_array(shape, density=1e-3, format="csr", random_state=0)
     with peak_memory() as peak:
         AutoencoderTransformer(5, maxcor=1, random_state=0, **options).fit(X)
@@ -227,7 +223,7 @@ def test_no_matrix_of_the_smaller_side(options, shape):
 def test_as_PCA_on_wide_sparse_rows():
     """Beyond the size up to which everything is decomposed."""
     X = random_array((600, 2000), density=0.01, format="csr", random_state=0)
-    assert are_few(X, 5)
+    assert are_few(rows_of(X), 5)
     pca = PCA(5, svd_solver="full").fit(X.toarray())
     linear = AutoencoderTransformer(5, activation="identity", alpha=0).fit(X)
     np.testing.assert_allclose(linear.components_, pca.components_, atol=1e-8)
@@ -245,7 +241,7 @@ def test_share_in_doubling_steps(make, share, rng, monkeypatch):
     X = rng.standard_normal((150, 100)) * 0.95 ** np.arange(100)
     data, weights = make(X), np.ones(150)
     expected = PCA(share, svd_solver="full").fit(X).n_components_
-    assert count_for_share(data, weights, X.mean(axis=0), ONE, share) == expected
+    assert count_for_share(rows_of(data), weights, X.mean(axis=0), ONE, share) == expected
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1 - 1e-9])
@@ -255,14 +251,14 @@ def test_share_that_takes_more_than_few(share, rng, monkeypatch):
     monkeypatch.setattr(axes_module, "are_few", lambda X, count: 4 * count < min(X.shape))
     X = rng.standard_normal((40, 30))
     expected = PCA(share, svd_solver="full").fit(X).n_components_
-    assert count_for_share(X, np.ones(40), X.mean(axis=0), ONE, share) == expected
+    assert count_for_share(rows_of(X), np.ones(40), X.mean(axis=0), ONE, share) == expected
 
 
 def test_a_share_of_wide_rows_decomposes_no_matrix(rng):
     shape = 3000, 4000
     X = hstack([rng.standard_normal((3000, 3)), random_array(shape, density=1e-3, random_state=0) / 100], format="csr")
     with peak_memory() as peak:
-        found = count_for_share(X, np.ones(3000), column_means([X], np.ones(3000), ONE), ONE, 0.9)
+        found = count_for_share(rows_of(X), np.ones(3000), column_means([rows_of(X)], np.ones(3000), ONE), ONE, 0.9)
         assert peak() < 4 * 3000**2
     assert found == 3
 

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from problems import corrupted
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._rows.blocks import rows_of
 from skae._rows.factors import Dense, OffsetSparse
-from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking, corrupted
+from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking
 from skae.metrics import feature_errors, neg_reconstruction_error, reconstruction_r2
 
 FORMATS = [

@@ -1,6 +1,7 @@
 """Store fitted models of this version, and what they give, for every later version to load.
 
-Run from the repository's root at a release: python tests/models/store.py. Files of older versions are never made anew.
+Run from the repository's root at a release: python tests/estimators/models/store.py. Files of older versions are never
+made anew.
 """
 
 import pickle
