@@ -1,19 +1,23 @@
 """Regularised autoencoders as scikit-learn transformers."""
 
-from skae import corruption, metrics, penalties
+from skae import activations, corruption, losses, metrics, penalties
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
 from skae._estimators.sparse import SparseAutoencoder
+from skae._network.network import Network
 from skae._version import __version__
 
 __all__ = [
     "AutoencoderTransformer",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",
+    "Network",
     "SparseAutoencoder",
     "__version__",
+    "activations",
     "corruption",
+    "losses",
     "metrics",
     "penalties",
 ]

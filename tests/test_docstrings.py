@@ -5,19 +5,21 @@ import inspect
 import pytest
 
 import skae
+import skae.activations
 import skae.corruption
+import skae.losses
 import skae.metrics
 import skae.penalties
 import skae.plotting
 
-MODULES = [skae, skae.corruption, skae.metrics, skae.penalties, skae.plotting]
+MODULES = [skae, skae.activations, skae.corruption, skae.losses, skae.metrics, skae.penalties, skae.plotting]
 # As in scikit-learn's own tests: how a summary and a Returns section are laid out, and for methods also that there is
 # no extended summary, See Also or example.
 NOT_OURS = {"GL01", "GL02", "RT02"}
 NOT_OF_METHODS = {"ES01", "SA01", "EX01"}
 # Parts that stand beside their like in one module, and functions.
 NOT_OF_PARTS = {"ES01", "SA01"}
-BASES = {"skae.corruption.Corruption", "skae.penalties.Penalty"}
+BASES = {"skae.activations.Activation", "skae.corruption.Corruption", "skae.losses.Loss", "skae.penalties.Penalty"}
 
 
 def public_objects():

@@ -247,7 +247,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
         trained on, and the index of the first one that equals each.
         """
-        loss = make_loss(self.loss, self.output_activation)
+        loss = self._make_loss()
         distinct = distinct_rows(X, weights)
         trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
         if self.early_stopping:
@@ -276,6 +276,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         )
         return replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
 
+    def _make_loss(self):
+        return make_loss(self.loss, self.output_activation)
+
     def _make_architecture(self, rows, weights, statistics, threads):
         hidden = make_activation(self.activation)
         widths = (
@@ -287,7 +290,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             widths=widths,
             hidden=hidden,
             code=hidden if self.code_activation is None else make_activation(self.code_activation),
-            loss=make_loss(self.loss, self.output_activation),
+            loss=self._make_loss(),
             tied=self._ties_weights(),
         )
 

@@ -77,7 +77,7 @@ class ContractiveAutoencoder(BaseAutoencoder):
     _own_penalty_parameters = ("contraction_weight",)
 
     def _ties_weights(self):
-        return self.loss != "squared_error" if self.tied_weights == "auto" else self.tied_weights
+        return not self._make_loss().takes_any_unit if self.tied_weights == "auto" else self.tied_weights
 
     def _own_penalties(self, units):
         return (Contraction(units.contraction(self.contraction_weight, self._contraction_weight_scale)),)

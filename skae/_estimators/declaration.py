@@ -18,18 +18,19 @@ _PARAMETERS = """
 hidden_layer_sizes : int or sequence of int, default={hidden_layer_sizes}
     Widths of the encoder's layers between input and code; an int is one layer. The decoder mirrors them.
 
-activation : {activations}, default={activation}
-    Activation of the hidden layers and of the code.
+activation : {activations} or Activation, default={activation}
+    Activation of the hidden layers and of the code: a name, or an object of `skae.activations`.
 
-code_activation : str or None, default={code_activation}
-    Activation of the code alone, of the same names; None: as `activation`.
+code_activation : str, Activation or None, default={code_activation}
+    Activation of the code alone. If None, it is `activation`.
 
-loss : {losses}, default={loss}
+loss : {losses} or Loss, default={loss}
     Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
-    Poisson, for X of at least 0. Each comes with its link: identity, logistic, exponential.
+    Poisson, for X of at least 0; or an object of `skae.losses`. Each comes with its link: identity, logistic,
+    exponential.
 
 output_activation : str, default={output_activation}
-    The decoder's link. "auto" is the one of the loss; squared error also takes the name of any activation.
+    The decoder's link. "auto" is the one of the loss; "squared_error" also takes the name of any activation.
 
 tied_weights : {tied_type}, default={tied_weights}
     Whether the decoder's weights are the encoder's, transposed.{tied_text}
@@ -110,6 +111,10 @@ verbose : int or bool, default={verbose}
 _ATTRIBUTES = """
 n_components_ : int
     Code size.
+
+network_ : Network
+    The fitted network: layers with their weights, intercepts and activations, the loss, and the scale of the code. For
+    exports and inspection.
 
 components_ : ndarray of shape (n_components_, n_features_in_)
     The encoder's weights, one unit a row. Absent if there are hidden layers.

@@ -18,7 +18,7 @@ class Network:
     by the encoder's layers, and decoded by the decoder's layers, applied to h * code_scale, and the link of the loss.
     A layer is a named tuple of its weight, (fan_in, fan_out), its intercept, (fan_out,), and its activation.
 
-    Attributes
+    Parameters
     ----------
     encoder : list of Layer
         The encoder's layers. The output of the last one is the code.

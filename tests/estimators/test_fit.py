@@ -33,6 +33,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._objective.joint import Objective
+from skae.activations import Activation, Logistic, Tanh
+from skae.losses import SquaredError
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
 # The formulas, from the fitted attributes alone.
@@ -544,3 +546,84 @@ def test_bad_data_leaves_the_estimator_as_it_was(Autoencoder, bad, before):
     with pytest.raises(ValueError, match=r"NaN|sample_weight"):
         estimator.fit(**bad)
     assert state(estimator) == expected
+
+
+# Objects in place of names.
+
+
+@each
+def test_an_object_is_as_good_as_its_name(Autoencoder):
+    by_name = make(Autoencoder, activation="tanh", loss="squared_error", output_activation="logistic").fit(X)
+    by_object = make(Autoencoder, activation=Tanh(), code_activation=Tanh(), loss=SquaredError(Logistic())).fit(X)
+    assert_same_model(by_name, by_object)
+    assert by_object.network_.loss == by_name.network_.loss == SquaredError(Logistic())
+    assert by_object.__sklearn_tags__().input_tags.positive_only == by_name.__sklearn_tags__().input_tags.positive_only
+
+
+class Steep(Activation):
+    """tanh(slope z)."""
+
+    bounds = (-1.0, 1.0)
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def forward(self, Z):
+        return np.tanh(self.slope * Z, out=Z)
+
+    def derivative(self, A):
+        return self.slope * (1 - A**2)
+
+    def second_derivative(self, A):
+        return -2 * self.slope**2 * A * (1 - A**2)
+
+    def inverse(self, A):
+        return np.arctanh(A) / self.slope
+
+
+@pytest.mark.parametrize("solver", ["varpro", "lbfgs"])
+def test_an_activation_of_ones_own(solver):
+    """With a contraction, which takes its second derivative."""
+    settings = {"solver": solver, "alpha": 0, "penalties": (Contraction(0.01),), "scale_code": False, "max_iter": 60}
+    steep = make(AutoencoderTransformer, activation=Steep(2.0), **settings).fit(X)
+    assert_allclose(steep.transform(X), np.tanh(2 * (X @ steep.coefs_[0] + steep.intercepts_[0])), rtol=1e-9)
+    contraction = 0.01 * np.sum(steep.encoder_jacobian(X) ** 2, axis=(1, 2))
+    assert steep.loss_ == pytest.approx(np.mean(contraction - steep.score_samples(X)), rel=1e-9)
+    assert steep.loss_ < 0.5 * steep.loss_curve_[0]
+
+
+def test_activations_compare_by_value():
+    assert Steep(2.0) == Steep(2.0) != Steep(3.0)
+    assert len({Steep(2.0), Steep(2.0), Steep(3.0), Tanh()}) == 3
+    assert repr(Steep(2.0)) == "Steep(slope=2.0)"
+    warm = make(AutoencoderTransformer, activation=Steep(2.0), warm_start=True).fit(X)
+    warm.fit(X)
+    with pytest.raises(ValueError, match="goes on with the architecture of the previous fit"):
+        warm.set_params(activation=Steep(3.0)).fit(X)
+
+
+@each
+def test_a_loss_object_has_its_own_link(Autoencoder):
+    with pytest.raises(ValueError, match=r"output_activation='tanh' does not go with .*: an object has its own link"):
+        make(Autoencoder, loss=SquaredError(), output_activation="tanh").fit(X)
+
+
+@each
+@in_every_configuration
+def test_the_network_is_the_model(Autoencoder, name):
+    """By its description alone."""
+    estimator = configured(Autoencoder, name).fit(X)
+    network = estimator.network_
+    outputs = X - network.offset
+    for layer in network.encoder:
+        outputs = layer.activation.forward(outputs @ layer.weight + layer.intercept)
+    assert_allclose(outputs / network.code_scale, estimator.transform(X), rtol=1e-10)
+    for layer in network.decoder:
+        outputs = layer.activation.forward(outputs @ layer.weight + layer.intercept)
+    assert_allclose(network.loss.predict(outputs), estimator.reconstruct(X), rtol=1e-10)
+    assert network.widths == (N_FEATURES, *(layer.weight.shape[1] for layer in (*network.encoder, *network.decoder)))
+    assert_allclose(network.encoder[0].intercept - network.offset @ network.encoder[0].weight, estimator.intercepts_[0])
+
+
+def test_there_is_no_network_before_a_fit():
+    assert not hasattr(AutoencoderTransformer(), "network_")

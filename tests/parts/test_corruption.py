@@ -161,6 +161,26 @@ def test_corruptions_are_values(corruption):
     assert EVERY.count(corruption) == 1
 
 
+# Prepared on all rows, drawn for some of them.
+
+
+@every_dtype
+@pytest.mark.parametrize("fill", ["auto", "mean"])
+def test_masking_of_a_block_fills_with_the_means_of_all_rows(fill, dtype):
+    X, weights = make_X(dtype=dtype), np.linspace(1, 2, 50)
+    corrupt = Masking(1.0, fill).prepare(X, weights)
+    expected = np.broadcast_to(np.average(X.astype(float), axis=0, weights=weights), (7, 12))
+    np.testing.assert_allclose(corrupt(X[:7], np.random.default_rng(0)), expected, rtol=1e-6)
+
+
+@every_dtype
+def test_salt_and_pepper_of_a_block_takes_the_extremes_of_all_rows(dtype):
+    X = make_X(dtype=dtype)
+    block = SaltAndPepper(1.0).prepare(X, np.ones(50))(np.repeat(X[:1], 40, axis=0), np.random.default_rng(0))
+    np.testing.assert_array_equal(block.min(axis=0), X.min(axis=0))
+    np.testing.assert_array_equal(block.max(axis=0), X.max(axis=0))
+
+
 # Any callable.
 
 

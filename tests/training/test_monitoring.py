@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 import skae._estimators.base
 import skae._training.run
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._rows.blocks import Rows
 from skae._training.early_stopping import HeldOut, Patience, draw_held_out
 from skae._training.run import Training
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
@@ -288,6 +289,20 @@ def runs(monkeypatch):
 
     monkeypatch.setattr(Training, "run", spied)
     return seen
+
+
+@pytest.mark.parametrize("settings", [{}, {"init": "pca"}], ids=["glorot", "pca"])
+def test_restarts_share_the_statistics_of_the_rows(settings, monkeypatch):
+    """No restart passes over X for means, scales or axes of its own."""
+    passes, own = [], Rows.sum
+    monkeypatch.setattr(Rows, "sum", lambda *arguments, **options: passes.append(1) or own(*arguments, **options))
+
+    def passes_of(n_init):
+        passes.clear()
+        make(DenoisingAutoencoder, n_init=n_init, max_iter=2, **settings).fit(X)
+        return len(passes)
+
+    assert passes_of(5) == passes_of(1)
 
 
 @each
