@@ -194,19 +194,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
         with row_threads() as threads:
             problem = self._make_problem(X, weights, corruption_rng, threads)
-            n_parts = threads.n_threads
-            is_fresh_on_axes = self.init == "pca" and not goes_on
-            axes = self._first_axes(problem, threads) if is_fresh_on_axes else None
-        limits = self._limits(problem)
-        training = Training(
-            problem=problem,
-            start=self._previous_parameters(problem.architecture) if goes_on else None,
-            solver=choose_solver(self.solver, problem, self._search_options()),
-            limits=limits,
-            held_out=held_out,
-            axes=axes,
-            n_parts=n_parts,
-        )
+            start = self._previous_parameters(problem.architecture) if goes_on else None
+            training = self._make_training(problem, start, held_out, threads)
         rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
         attributes = partial(
             fitted_attributes, problem, self._penalty_parameters, self._scales_code(problem.architecture)
@@ -215,7 +204,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
         result = training.best(rngs, watchers, self.n_jobs)
-        self._check_result(result, problem, limits, firsts)
+        self._check_result(result, training, firsts)
         return attributes(result) | {"_held_out_seed": seed if self.early_stopping else None}
 
     # The steps of a fit, in their order.
@@ -312,14 +301,14 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             penalty.check(architecture)
         return penalties
 
-    def _first_axes(self, problem, threads):
-        """Return the variances along the principal axes for the first layer, and the axes."""
-        mean, width = problem.mean, problem.architecture.widths[1]
-        return principal_axes(problem.targets, problem.weights, mean, threads, width)[:2]
-
-    def _limits(self, problem):
+    def _make_training(self, problem, start, held_out, threads):
+        solver, axes = choose_solver(self.solver, problem, self._search_options()), None
+        if self.init == "pca" and start is None and solver.is_search:
+            width = problem.architecture.widths[1]
+            axes = principal_axes(problem.targets, problem.weights, problem.mean, threads, width)[:2]
         precision = np.finfo(problem.targets.dtype).eps
-        return LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
+        limits = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
+        return Training(problem, solver, limits, held_out, start, axes, n_parts=threads.n_threads)
 
     def _search_options(self):
         """Return the options, in words, that a solver without a search could not honour."""
@@ -344,8 +333,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _scales_code(self, architecture):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
 
-    def _check_result(self, result, problem, limits, firsts):
+    def _check_result(self, result, training, firsts):
         """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first."""
+        problem = training.problem
         if not result.is_finite:
             raise ValueError(
                 f"The solver ended on values that are not finite (objective {result.loss}). "
@@ -367,7 +357,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             result,
             verdict,
             problem,
-            limits,
+            training.limits,
             name=type(self).__name__,
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
             outliers=firsts[np.unique(problem.outliers % problem.n_distinct)],
