@@ -45,7 +45,7 @@ def test_fault_in_a_search_on_a_part_of_the_rows(Autoencoder, fault, make, at_ca
     sizes, evaluate = [], Objective.__call__
 
     def spy(objective, theta):
-        sizes.append(len(objective._shares))
+        sizes.append(len(objective._row_weights))
         return evaluate(objective, theta)
 
     with pytest.MonkeyPatch.context() as patch:
