@@ -276,7 +276,7 @@ class Contraction(Penalty):
         return value
 
     def _one_layer(self, layer, code, row_weights, delta, gradient):
-        # The weight and the norms may leave the range of the block's dtype. Only their product need not.
+        # The weight and the norms may each leave the range of the block's dtype. Their product is in it.
         costs = self.weight * np.einsum("ij,ij->j", layer.weight, layer.weight, dtype=np.float64)
         slopes = layer.activation.derivative(code)
         shares = row_weights.astype(code.dtype)[:, None] * slopes

@@ -15,7 +15,7 @@ def fit_task(estimator, n_restarts, n_iterations):
 
 
 class NoTask:
-    """The fit that no callback looks at."""
+    """A fit without callbacks."""
 
     def begin(self, X, given, sample_weight, rows):
         pass

@@ -1,7 +1,7 @@
 """The distinct rows of X, and the sums of their weights.
 
-A row of weight zero counts for nothing, and equal rows count as one row with the sum of their weights. -0.0 equals 0.0,
-and a zero that sparse X stores equals one that it does not.
+Rows of weight zero are left out, and equal rows are merged into one row with the sum of their weights. -0.0 equals 0.0,
+and a stored zero of sparse X equals one that is not stored.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class DistinctRows:
     Attributes
     ----------
     indices : ndarray of shape (n_distinct,) or None
-        Where X has each of them first; None: they are the rows of X, as they are.
+        Index of the first row of X that equals each of them. None: they are the rows of X in their order.
 
     weights : ndarray of shape (n_distinct,)
         The sums of the weights of equal rows.
 
     numbers : ndarray of shape (n_samples,)
-        Which of them each row of X equals; -1 for a row of weight zero.
+        Number of the distinct row that each row of X equals; -1 for a row of weight zero.
     """
 
     indices: np.ndarray | None
@@ -41,17 +41,17 @@ class DistinctRows:
     numbers: np.ndarray
 
     def take(self, X, chosen):
-        """Return some of them and their weights, by a mask: X itself if that is the same."""
+        """Return the distinct rows that a mask chooses, and their weights; X itself if these are its rows."""
         if self.indices is not None:
             return X[self.indices[chosen]], self.weights[chosen]
         return (X, self.weights) if chosen.all() else (X[chosen], self.weights[chosen])
 
     def first(self, chosen):
-        """Return the index of the first row of X that equals each of some of them, by a mask."""
+        """Return the index of the first row of X that equals each of the rows that a mask chooses."""
         return np.flatnonzero(chosen) if self.indices is None else self.indices[chosen]
 
     def equal_to(self, chosen):
-        """Return the indices of all rows of X that equal one of some of them, by a mask, in the order of X."""
+        """Return the indices, in increasing order, of all rows of X that equal one of the rows that a mask chooses."""
         return np.flatnonzero((self.numbers >= 0) & chosen[self.numbers])
 
 
