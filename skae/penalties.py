@@ -292,7 +292,7 @@ class Contraction(Penalty):
         # of the first layer; a hat is a gradient. Arrays are (rows, n_components, width).
         slopes = [layer.activation.derivative(A) for layer, A in zip(encoder, outputs, strict=True)]
         curvatures = [layer.activation.second_derivative(A) for layer, A in zip(encoder, outputs, strict=True)]
-        # The root of the weight goes into the first layer's, before their squares leave the range of the dtype.
+        # The root of the weight scales W_1 before it is squared, so that the squares stay in the range of the dtype.
         U = sensitivities([layer.weight for layer in encoder[1:]], slopes[1:])
         C = [U_next * s[:, None, :] for U_next, s in zip(U, slopes[:-1], strict=True)]
         W_1 = (np.sqrt(self.weight) * encoder[0].weight).astype(slopes[0].dtype)

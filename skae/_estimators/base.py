@@ -152,12 +152,14 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         Warns
         -----
         sklearn.exceptions.ConvergenceWarning
-            If the solver hit a cap, or its line search failed while the objective was still falling.
+            If the solver hit a cap, or ended at the precision of the dtype or in a failed line search while the
+            objective was still falling.
 
         UserWarning
             If the result explains hardly more than the mean of the training rows, or mainly a few outliers; if the mean
-            activation is far from the sparsity target; or if early stopping selected an iterate from before the
-            penalties took effect. The text gives the cause as far as it is known, and a change to try.
+            activation is far from the sparsity target; if tied weights do not suit the scale of X; or if early stopping
+            selected an iterate from before the penalties took effect. The text gives the cause as far as it is known,
+            and a change to try.
 
         Notes
         -----
@@ -165,7 +167,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         distinct. In the first case the result does not depend on the order of the rows.
         """
         goes_on = self.warm_start and hasattr(self, "coefs_")
-        # Before the state is saved: scikit-learn itself undoes the effects of this call.
+        # Before the snapshot, because scikit-learn itself cleans up what this call adds.
         task = fit_task(self, 1 if goes_on else self.n_init, self.max_iter)
         before = self.__dict__.copy()
         seed: Any = self.random_state
@@ -173,13 +175,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         try:
             fitted = self._fit(X, sample_weight, goes_on, task)
             task.end(fitted)
+            self.__dict__.update(fitted)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
             if drawn_from is not None:
                 seed.set_state(drawn_from)
             raise
-        self.__dict__.update(fitted)
         return self
 
     def _fit(self, X, sample_weight, goes_on, task):

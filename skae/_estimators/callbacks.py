@@ -40,8 +40,8 @@ class FitTask:
 
     Notes
     -----
-    The hooks get the rows trained on as X and as y, which a scorer of reconstructions has no other use for, the weights
-    if there are any, and the state from which scikit-learn makes a fitted copy, if a callback asks for one. Rows that
+    The hooks get the training rows both as X and as y, so that scorers need no special case, the weights if there are
+    any, and the state from which scikit-learn makes a fitted copy, if a callback asks for one. Rows that
     the fit merges, because they are equal, are shown as they were given.
     """
 

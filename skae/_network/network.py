@@ -61,9 +61,14 @@ class Network:
     code_scale: float = 1.0
 
     @property
+    def layers(self):
+        """All layers, those of the encoder first."""
+        return [*self.encoder, *self.decoder]
+
+    @property
     def widths(self):
         """Widths from the input to the reconstruction, a tuple of int."""
-        return (*(layer.weight.shape[0] for layer in (*self.encoder, *self.decoder)), len(self.decoder[-1].intercept))
+        return (*(layer.weight.shape[0] for layer in self.layers), len(self.decoder[-1].intercept))
 
 
 def network_at(architecture, parameters, dtype):
@@ -75,7 +80,7 @@ def network_at(architecture, parameters, dtype):
 
 def encode(network, rows, block=slice(None), out=None):
     """Return the codes, (n_rows, n_components), of a slice of Rows."""
-    codes = output(network.encoder, rows.less(network.offset, block), out)
+    codes = output(network.encoder, rows.centred_by(network.offset, block), out)
     if network.code_scale != 1:
         codes /= network.code_scale
     return codes
@@ -100,4 +105,4 @@ def entry_losses(network, rows, block=slice(None)):
 
 def encoder_jacobian(network, rows, block=slice(None)):
     """Return the derivatives of the codes in the inputs, (n_rows, n_components, n_features), of a slice of Rows."""
-    return jacobian(network.encoder, rows.less(network.offset, block)) / network.code_scale
+    return jacobian(network.encoder, rows.centred_by(network.offset, block)) / network.code_scale

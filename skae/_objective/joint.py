@@ -233,7 +233,7 @@ class Objective:
         outputs = [A[:n_rows] for A in worker.outputs]
         if self._codes is not None:
             outputs[0] = self._codes[draw, rows]
-        return self._problem.inputs[draw].less(self._rounded_offset, rows, worker.inputs), outputs
+        return self._problem.inputs[draw].centred_by(self._rounded_offset, rows, worker.inputs), outputs
 
     def _add_block(self, worker, draw, rows, terms):
         """Add a block's gradients to the worker's, and its values to the terms."""
@@ -265,7 +265,7 @@ class Objective:
 
     def _target_block(self, worker, rows, inputs):
         """Return a block's targets less their origin, as a factor of products."""
-        return inputs if self._is_clean else self._problem.targets.less(self._origin, rows, worker.targets)
+        return inputs if self._is_clean else self._problem.targets.centred_by(self._origin, rows, worker.targets)
 
     def _penalise_outputs(self, worker, rows, outputs, terms):
         """Add the values of the penalties on the encoder's outputs; return their gradients, one a layer or None."""

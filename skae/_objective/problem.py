@@ -13,7 +13,8 @@ from skae._rows.threads import SERIAL
 from skae.losses import Loss
 
 # Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
-# together they have more than half of the total gain. Where they have nearly all of it the others are noise.
+# together they have more than half of the total gain. If they have nearly all of it, the other rows are noise, and the
+# unit is taken from all rows.
 _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 
 # A spread of codes of fewer roundings than this counts as zero.
@@ -223,10 +224,10 @@ def _outliers(weights, gains):
 def mean_loss(problem, rows, weights, threads, parameters):
     """Return the weighted mean reconstruction loss of some rows as they are, without penalties."""
     network = network_at(problem.architecture, parameters.with_output_shift(-problem.raw_origin), rows.dtype)
-    layers, origin = [*network.encoder, *network.decoder], problem.origin.astype(rows.dtype)
+    origin = problem.origin.astype(rows.dtype)
 
     def part(block):
-        raw = output(layers, rows.less(network.offset, block))
+        raw = output(network.layers, rows.centred_by(network.offset, block))
         target = rows.dense(block)
         losses = problem.loss.loss_gradient(target - origin, raw, np.empty_like(raw))
         return weights[block] @ (losses + problem.loss.omitted(target.astype(np.float64)))

@@ -13,10 +13,10 @@ from skae._network.architecture import Architecture
 
 SCALE = "scale"
 
-# Unit of outputs that have none by themselves, about the spread of a logistic unit's. The smaller it is, the more
-# weight decay favours codes in the linear range of their activations, whose size the decoder makes up for: they
-# reconstruct new rows better, and serve a classifier less well if they are larger than the input. A tied matrix has no
-# such choice.
+# Outputs of bounded activations have no natural unit. This is about the standard deviation of a logistic output. With
+# a smaller one, weight decay favours small codes in the linear range of the activation: new rows are reconstructed
+# better, but a classifier gets worse features from overcomplete codes. A tied matrix cannot trade the two, so its
+# unit is 1.
 _BOUNDED = 0.15
 
 

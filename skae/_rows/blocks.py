@@ -16,7 +16,7 @@ _EVERY = slice(None)
 
 @dataclass(frozen=True, eq=False)
 class Rows(ABC):
-    """The rows of X. A subclass says how they are held; nothing else in the package asks.
+    """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Rows(ABC):
         """Return a slice of the rows as an ndarray, not to be written to: a view, or in the first rows of `scratch`."""
 
     @abstractmethod
-    def less(self, offset, rows=_EVERY, scratch=None):
+    def centred_by(self, offset, rows=_EVERY, scratch=None):
         """Return a slice of the rows less an offset, (n_features,) in X's dtype, as a left factor of products.
 
         It is valid until `scratch`, of shape (n_rows, n_features), is used again.
@@ -110,7 +110,7 @@ class DenseRows(Rows):
     def dense(self, rows=_EVERY, scratch=None):
         return self.X[rows]
 
-    def less(self, offset, rows=_EVERY, scratch=None):
+    def centred_by(self, offset, rows=_EVERY, scratch=None):
         block = self.X[rows]
         if not offset.any():
             return Dense(block)
@@ -160,7 +160,7 @@ class SparseRows(Rows):
         block = self.X[rows]
         return block.toarray(out=None if scratch is None else scratch[: block.shape[0]])
 
-    def less(self, offset, rows=_EVERY, scratch=None):
+    def centred_by(self, offset, rows=_EVERY, scratch=None):
         return OffsetSparse(self.X[rows], offset)
 
     def dense_columns(self, columns):

@@ -22,7 +22,7 @@ _BLOCK_ENTRIES = 2**15
 
 @dataclass(frozen=True, eq=False)
 class DistinctRows:
-    """Rows of positive weight, of which no two are equal if they were merged.
+    """Rows of positive weight, all different if equal rows were merged.
 
     Attributes
     ----------

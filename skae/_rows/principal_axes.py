@@ -23,7 +23,7 @@ def principal_axes(rows, weights, mean, threads, count):
     There are `count` axes, but no more than the smaller side of the rows, with the signs of `PCA`.
     """
     count = min(count, *rows.shape)
-    decompose = _lanczos if are_few(rows, count) else _full
+    decompose = _lanczos if lanczos_is_faster(rows, count) else _full
     along_axes, axes, total = decompose(rows, weights, mean, threads, count)
     return np.maximum(along_axes, 0), svd_flip(None, axes.T, u_based_decision=False)[1], total
 
@@ -32,7 +32,7 @@ def count_for_share(rows, weights, mean, threads, share):
     """Return how many principal axes together have more than a share of the total variance, at least 1."""
     size, count = min(rows.shape), _FIRST_COUNT
     while True:
-        count = count if are_few(rows, count) else size
+        count = count if lanczos_is_faster(rows, count) else size
         along_axes, _, total = principal_axes(rows, weights, mean, threads, count)
         if not along_axes.any():
             return 1
@@ -42,7 +42,7 @@ def count_for_share(rows, weights, mean, threads, share):
         count *= 2
 
 
-def are_few(rows, count):
+def lanczos_is_faster(rows, count):
     """Return whether `count` principal axes are found faster by the Lanczos method than by a full decomposition.
 
     Both costs are estimates in nanoseconds, from measurements on two cores with X of 300 x 300 to 6,000 x 4,000 and
@@ -90,7 +90,7 @@ def _full(rows, weights, mean, threads, count):
     of_axes = rows.shape[0] >= rows.shape[1]
     products = (_covariance if of_axes else _inner_products)(rows, weights, mean, threads)
     total, size = np.trace(products), len(products)
-    # Few of many eigenvectors are found faster on their own.
+    # A small subset of the eigenvectors is computed faster than all of them.
     subset = (size - count, size - 1) if 4 * count < size else None
     values, vectors = eigh(products, subset_by_index=subset, overwrite_a=True, check_finite=False)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count]
@@ -103,7 +103,7 @@ def _covariance(rows, weights, mean, threads):
 
     def part(block):
         scratch = np.empty((block.stop - block.start, rows.shape[1]), rows.dtype)
-        deviations = rows.less(rounded, block, scratch).dense(scratch)
+        deviations = rows.centred_by(rounded, block, scratch).dense(scratch)
         weighted = np.multiply(deviations, roots[block, None], out=scratch)
         return weighted.T @ weighted
 

@@ -75,7 +75,7 @@ def row_threads(n_parts=None, at_most=None):
         Number of parts of a sum, if not one a thread. The same parts give the same sum, to the last bit.
 
     at_most : int, default=None
-        A cap on the threads, for who shares the cores with others.
+        Upper bound on the threads, for callers that run several fits at once.
     """
     token = object()
     try:

@@ -160,7 +160,7 @@ class _Search:
         self._origin = self._origin_evaluation = self._trial = self._trial_evaluation = None
 
     def end_iteration(self, intermediate_result):
-        # SciPy takes a step to where the objective is infinite, or higher than before, for a success.
+        # SciPy reports a step as successful even where the objective is infinite or higher than before.
         if not self._trial_is_finite or self._trial[1] > self._origin[1]:
             self.status = Status.LINE_SEARCH
             raise StopIteration

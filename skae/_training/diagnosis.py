@@ -22,7 +22,7 @@ FAR_BELOW = 0.75
 # A unit is taken for saturated or dead if its activation is flatter than this on nearly all rows.
 _FLAT, _NEARLY_ALL = 1e-3, 0.99
 
-# Usual standard deviations of X. Tied weights with a code that has a unit of its own are made for these.
+# Usual standard deviations of X. Tied weights with a code that has a unit of its own suit only these.
 _USUAL_SCALES = 0.1, 10.0
 
 
@@ -81,7 +81,7 @@ def examine(problem, result, threads):
     if _is_unit_bound(problem):
         pca_share = _pca_share(problem, problem.weights, problem.mean, threads)
     of_random = min(1, n_components / min(problem.n_distinct - 1, n_features))
-    is_dominated = len(problem.outliers) and share < FAR_BELOW * _attainable(problem, of_random, threads)
+    is_dominated = len(problem.outliers) > 0 and share < FAR_BELOW * _attainable(problem, of_random, threads)
     if share >= _SHARE_OF_RANDOM * of_random:
         return Verdict(share, pca_share=pca_share, is_dominated=is_dominated, unmet=unmet)
     costs, flat_units = _costs(problem, threads) / of_random, _flat_units(problem, network, threads)

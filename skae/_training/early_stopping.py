@@ -92,7 +92,7 @@ class Patience(Watcher):
     def precedes_penalties(self):
         """Whether, after the best iterate, the objective fell although the training rows' own loss rose.
 
-        The search was trading reconstruction for its penalties then, so no overfitting was found.
+        The search was trading reconstruction for its penalties then. This is not overfitting.
         """
         rise = self.latest.terms[0] - self.best.terms[0]
         fall = self.best.objective - self.latest.objective

@@ -70,7 +70,7 @@ def _changes(problem, *changes):
 def _stopped_short(result, limits):
     search = result.last_search
     if search.status in (Status.PRECISION, Status.LINE_SEARCH):
-        # A small problem may be solved to rounding within a window. Then the gradient is rounding, too.
+        # A small problem can reach its rounding in fewer iterations than the window. Its gradient is near zero then.
         is_far = search.gradient_norm > np.sqrt(limits.precision)
         return not result.was_cut_short and _was_falling(search, limits) and is_far
     return search.status in (Status.MAX_ITER, Status.MAX_FUN)

@@ -1,7 +1,7 @@
 """Training: one run of a solver on a problem, and the best of several runs."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from threading import Condition
 
@@ -88,7 +88,6 @@ class Training:
     start: Parameters | None = None
     axes: tuple | None = None
     n_parts: int | None = None
-    cancellation: Cancellation = field(default_factory=Cancellation, init=False)
 
     def best(self, rngs, watchers, n_jobs=None):
         """Return the best TrainingResult of several runs.
@@ -106,23 +105,25 @@ class Training:
         """
         n_jobs = min(len(rngs), effective_n_jobs(n_jobs))
         at_most = None if self.n_parts is None else max(1, self.n_parts // n_jobs)
+        cancellation = Cancellation()
         try:
             # With one job the runs stay in this process, where callbacks need no copies.
             results = Parallel(n_jobs=n_jobs)(
-                delayed(self.run)(rng, watching, at_most) for rng, watching in zip(rngs, watchers, strict=True)
+                delayed(self.run)(rng, watching, cancellation, at_most)
+                for rng, watching in zip(rngs, watchers, strict=True)
             )
         except BaseException:
-            self.cancellation.cancel()
+            cancellation.cancel()
             raise
         return min(results, key=lambda result: result.selection_loss)
 
-    def run(self, rng=None, watchers=(), at_most=None):
+    def run(self, rng, watchers, cancellation, at_most=None):
         """Return the TrainingResult of one run, on at most so many threads."""
-        with self.cancellation.running():
+        with cancellation.running():
             for watcher in watchers:
                 watcher.open()
             with row_threads(self.n_parts, at_most) as threads:
-                result = self._solved(threads, rng, [self.cancellation, *watchers])
+                result = self._solved(threads, rng, [cancellation, *watchers])
             for watcher in watchers:
                 watcher.close()
         return result

@@ -112,12 +112,12 @@ def _sides(problem, parameters):
     """Return the pair of CholeskyFactors of each distinct weight, and each layer's mean input, (fan_in,)."""
     architecture, dtype = problem.architecture, problem.targets.dtype
     network = network_at(architecture, parameters, dtype)
-    layers, inputs = [*network.encoder, *network.decoder], problem.inputs[0].less(network.offset)
+    layers, inputs = network.layers, problem.inputs[0].centred_by(network.offset)
     outputs = every_output(layers, inputs)
     below = [None, *(A.copy() for A in outputs[:-1])]
     if problem.targets.shape[1] <= _MAX_WIDTH:
         below[0] = np.array(inputs.dense())
-    targets = problem.targets.less(problem.origin.astype(dtype)).dense()
+    targets = problem.targets.centred_by(problem.origin.astype(dtype)).dense()
     deltas = _gradients(layers, inputs, outputs, targets, problem.loss)
 
     shares = (problem.weights / problem.weights.sum()).astype(dtype)
@@ -151,7 +151,7 @@ def _moment(A, shares):
     A /= largest  # the squares of A's own entries may leave the range
     matrix = ((A * shares[:, None]).T @ A).astype(np.float64)
     size = np.trace(matrix) / len(matrix)
-    if not size:  # all entries that are not zero have a weight that is, in this dtype
+    if not size:  # every nonzero entry belongs to a row whose weight underflows to zero in this dtype
         return None
     return _Moment(matrix / size, np.log(size) + 2 * np.log(np.float64(largest)))
 

@@ -252,7 +252,7 @@ def test_products_with_centred_rows(kind):
     rng = np.random.default_rng(0)
     X, offset, W, delta = make_data(), rng.uniform(size=8), rng.uniform(size=(8, 2)), rng.uniform(size=(10, 2))
     scratch = np.empty((12, 8))
-    block = rows_of(kind(X)).less(offset, slice(5, 15), scratch)
+    block = rows_of(kind(X)).centred_by(offset, slice(5, 15), scratch)
     assert isinstance(block, Dense if kind is np.asarray else OffsetSparse)
     product, transposed = np.empty((10, 2)), np.empty((8, 2))
     block.times(W, out=product)

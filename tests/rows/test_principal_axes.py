@@ -15,7 +15,7 @@ from skae import AutoencoderTransformer
 from skae._rows import blocks
 from skae._rows import principal_axes as axes_module
 from skae._rows.blocks import rows_of
-from skae._rows.principal_axes import are_few, count_for_share, principal_axes
+from skae._rows.principal_axes import count_for_share, lanczos_is_faster, principal_axes
 from skae._rows.statistics import column_means
 from skae._rows.threads import RowThreads
 
@@ -39,7 +39,7 @@ each_kind = pytest.mark.parametrize("make", KINDS)
 
 @pytest.fixture
 def always_few(monkeypatch):
-    monkeypatch.setattr(axes_module, "are_few", lambda X, count: 4 * count < min(X.shape))
+    monkeypatch.setattr(axes_module, "lanczos_is_faster", lambda X, count: 4 * count < min(X.shape))
     monkeypatch.delattr(axes_module, "_full")
 
 
@@ -115,7 +115,7 @@ def test_any_unit(shape, make, unit, rng):
 
 @pytest.mark.covering(route=["lanczos", "full"], shape=SHAPES, make=KINDS, value=[0.0, 0.1, -1e6])
 def test_constant_data(route, shape, make, value, monkeypatch):
-    monkeypatch.setattr(axes_module, "are_few", lambda X, count: route == "lanczos")
+    monkeypatch.setattr(axes_module, "lanczos_is_faster", lambda X, count: route == "lanczos")
     data, weights = make(np.full(shape, value)), np.ones(shape[0])
     mean = column_means([rows_of(data)], weights, ONE)
     variances, axes, total = principal_axes(rows_of(data), weights, mean, ONE, COUNT)
@@ -190,7 +190,7 @@ def test_when_axes_are_few(shape, count, dense, sparse):
         (np.broadcast_to(1.0, shape), dense),
         (csr_array((np.ones(1000), (np.zeros(1000), np.arange(1000) % shape[1])), shape=shape), sparse),
     ):
-        assert are_few(rows_of(data), count) == expected
+        assert lanczos_is_faster(rows_of(data), count) == expected
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def test_no_matrix_of_the_smaller_side(shape, options):
 def test_as_PCA_on_wide_sparse_rows():
     """Beyond the size up to which everything is decomposed."""
     X = random_array((600, 2000), density=0.01, format="csr", random_state=0)
-    assert are_few(rows_of(X), 5)
+    assert lanczos_is_faster(rows_of(X), 5)
     pca = PCA(5, svd_solver="full").fit(X.toarray())
     linear = AutoencoderTransformer(5, activation="identity", alpha=0).fit(X)
     np.testing.assert_allclose(linear.components_, pca.components_, atol=1e-8)
@@ -248,7 +248,7 @@ def test_share_in_doubling_steps(make, share, rng, monkeypatch):
 def test_share_that_takes_more_than_few(share, rng, monkeypatch):
     """The last step asks for all."""
     monkeypatch.setattr(axes_module, "_FIRST_COUNT", 1)
-    monkeypatch.setattr(axes_module, "are_few", lambda X, count: 4 * count < min(X.shape))
+    monkeypatch.setattr(axes_module, "lanczos_is_faster", lambda X, count: 4 * count < min(X.shape))
     X = rng.standard_normal((40, 30))
     expected = PCA(share, svd_solver="full").fit(X).n_components_
     assert count_for_share(rows_of(X), np.ones(40), X.mean(axis=0), ONE, share) == expected
