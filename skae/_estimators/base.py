@@ -200,14 +200,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training = self._make_training(problem, start, held_out, threads)
         rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
         attributes = partial(
-            fitted_attributes, problem, self._penalty_parameters, self._scales_code(problem.architecture)
+            fitted_attributes,
+            problem,
+            self._penalty_parameters,
+            self._scales_code(problem.architecture),
+            seed if self.early_stopping else None,
         )
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
         result = training.best(rngs, watchers, self.n_jobs)
         self._check_result(result, training, firsts)
-        return attributes(result) | {"_held_out_seed": seed if self.early_stopping else None}
+        return attributes(result)
 
     # The steps of a fit, in their order.
 

@@ -23,7 +23,7 @@ from skae._version import __version__
 _BLOCK_ENTRIES = 2**20
 
 
-def fitted_attributes(problem, strength_names, scales_code, result):
+def fitted_attributes(problem, strength_names, scales_code, held_out_seed, result):
     """Return the attributes of an estimator with this TrainingResult.
 
     Parameters
@@ -35,6 +35,9 @@ def fitted_attributes(problem, strength_names, scales_code, result):
 
     scales_code : bool
         Whether `transform` is to divide by the spread of the codes.
+
+    held_out_seed : int or None
+        Seed of the held-out rows, which a warm start holds out again.
 
     result : TrainingResult
     """
@@ -62,6 +65,7 @@ def fitted_attributes(problem, strength_names, scales_code, result):
         "n_evaluations_": result.n_evaluations,
         "solver_": result.solver,
         "_architecture": architecture,
+        "_held_out_seed": held_out_seed,
         "_offset": cast(parameters.offset),
         "_offset_intercept": cast(parameters.intercepts[0]),
     }
