@@ -259,6 +259,17 @@ def test_a_fault_at_the_very_end_leaves_the_estimator_alone():
     assert not hasattr(estimator, "coefs_")
 
 
+def test_a_warm_start_goes_on_from_a_callback_s_copy():
+    """It holds out the same rows."""
+    spy = Spy()
+    settings = {"early_stopping": True, "warm_start": True}
+    estimator = make(AutoencoderTransformer, **settings).set_callbacks(spy).fit(X)
+    copied = spy.iterates[1][-1]
+    assert copied._held_out_seed == estimator._held_out_seed is not None
+    copied.set_callbacks().fit(X)
+    assert copied._held_out_seed == estimator._held_out_seed
+
+
 # scikit-learn's own.
 
 
