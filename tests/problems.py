@@ -1,11 +1,13 @@
 """Problems, objectives and their parameters, for tests of the parts below the estimators."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from skae._objective import problem
 from skae._rows.blocks import rows_of
 from skae._rows.statistics import statistics_of
-from skae._rows.threads import SERIAL
+from skae._rows.threads import SERIAL, RowThreads
 from skae.corruption import prepared
 
 
@@ -28,3 +30,34 @@ def parameters_at(objective, theta):
     """Return weights and intercepts at theta, with the objective's own offset of the inputs."""
     parameters = objective.parameters(theta, objective(theta))
     return parameters.with_offset(objective._offset)[:2]
+
+
+def random_theta(objective, seed=1):
+    return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
+
+
+def assert_block_size_does_not_matter(make_objective, sizes, dtype):
+    """`make_objective(block_size=...)` gives the same values and gradients to the rounding of the dtype."""
+    first, *others = [make_objective(block_size=size) for size in sizes]
+    theta, tolerance = random_theta(first), 20 * np.finfo(dtype).eps
+    value, gradient, *_ = first(theta)
+    for objective in others:
+        other_value, other_gradient, *_ = objective(theta)
+        np.testing.assert_allclose(other_value, value, rtol=tolerance)
+        np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+
+
+def assert_threads_do_not_matter(make_objective, n_threads):
+    """`make_objective(block_size=..., threads=...)` gives the same to rounding, and bitwise with the same threads."""
+    single = make_objective(block_size=2)
+    theta = random_theta(single)
+    value, gradient, *_ = single(theta)
+    with ThreadPoolExecutor(n_threads) as executor:
+        objective = make_objective(block_size=2, threads=RowThreads(n_threads, executor))
+        shared_value, shared_gradient, *_ = objective(theta)
+        again = objective(theta)
+    assert len(objective._workers) == n_threads
+    np.testing.assert_allclose(shared_value, value, rtol=1e-13)
+    np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
+    assert again.value == shared_value
+    np.testing.assert_array_equal(again.gradient, shared_gradient)

@@ -15,7 +15,6 @@ from skae._estimators.callbacks import fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, fitted_attributes
 from skae._network.architecture import Architecture
-from skae._network.parameters import Parameters
 from skae._objective.problem import make_problem
 from skae._objective.units import SCALE, units_of
 from skae._rows.blocks import rows_of
@@ -327,7 +326,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
                 f"warm_start=True goes on with the architecture of the previous fit, {self._architecture}, "
                 f"but this fit has {architecture}. Set warm_start=False to start afresh."
             )
-        return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
+        return self._parameters
 
     def _logs(self, problem, index, n_runs):
         if not self.verbose:

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
-from skae._network.network import Network, decode, encode, encoder_jacobian, entry_losses
+from skae._network.network import decode, encode, encoder_jacobian, entry_losses, network_of
+from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
 from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
@@ -119,10 +120,12 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     @property
     def network_(self):
         check_is_fitted(self)
-        intercepts = [self._offset_intercept, *self.intercepts_[1:]]
-        layers = self._architecture.layers(self.coefs_, intercepts)
-        depth = self._architecture.depth
-        return Network(layers[:depth], layers[depth:], self._offset, self._architecture.loss, self.code_scale_)
+        return network_of(self._architecture, self._parameters, self.code_scale_)
+
+    @property
+    def _parameters(self):
+        """The Parameters, whose first intercept belongs to the offset."""
+        return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)
 
     @property
     def _n_features_out(self):

@@ -71,11 +71,15 @@ class Network:
         return (*(layer.weight.shape[0] for layer in self.layers), len(self.decoder[-1].intercept))
 
 
+def network_of(architecture, parameters, code_scale=1.0):
+    """Return the Network of Parameters, which keep their dtype."""
+    layers, depth = architecture.layers(parameters.weights, parameters.intercepts), architecture.depth
+    return Network(layers[:depth], layers[depth:], parameters.offset, architecture.loss, code_scale)
+
+
 def network_at(architecture, parameters, dtype):
     """Return the Network of Parameters, cast to the dtype of the products."""
-    layers = architecture.layers(*([part.astype(dtype) for part in parts] for parts in parameters[:2]))
-    depth = architecture.depth
-    return Network(layers[:depth], layers[depth:], parameters.offset.astype(dtype), architecture.loss)
+    return network_of(architecture, parameters.astype(dtype))
 
 
 def encode(network, rows, block=slice(None), out=None):

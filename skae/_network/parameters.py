@@ -25,6 +25,11 @@ class Parameters(NamedTuple):
         """Return the parameters of the function whose raw output is larger by `shift`, (n_features,)."""
         return self._replace(intercepts=[*self.intercepts[:-1], self.intercepts[-1] + shift])
 
+    def astype(self, dtype):
+        """Return the parameters in another dtype."""
+        weights, intercepts = ([part.astype(dtype) for part in parts] for parts in self[:2])
+        return Parameters(weights, intercepts, self.offset.astype(dtype))
+
     @property
     def is_finite(self):
         return all(np.isfinite(part).all() for part in (*self.weights, *self.intercepts))

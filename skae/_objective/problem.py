@@ -101,6 +101,11 @@ class Problem:
         return self.target_statistics.scale
 
     @property
+    def weights_of_others(self):
+        """The weights with zeros at the outliers."""
+        return _without(self.weights, self.outliers)
+
+    @property
     def offset(self):
         """The offset, (n_features,), that fitted parameters are expressed with."""
         return self.target_statistics.offset
@@ -199,8 +204,7 @@ def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
     """Return the mean gain and the scale of all rows but the outliers, about their own mean; zeros without outliers."""
     if not len(outliers):
         return 0.0, 0.0
-    others = weights.copy()
-    others[outliers] = 0
+    others = _without(weights, outliers)
     mean = column_means([targets], others, threads)
 
     def part(block):
@@ -208,6 +212,13 @@ def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
 
     gain = float(targets.sum(part, threads) / others.sum())
     return gain, float(np.sqrt(np.mean(variances([targets], others, mean, threads))))
+
+
+def _without(weights, rows):
+    """Return the weights with zeros at some rows."""
+    others = weights.copy()
+    others[rows] = 0
+    return others
 
 
 def _outliers(weights, gains):

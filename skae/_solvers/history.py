@@ -51,7 +51,7 @@ class Iterate:
         self.n_rows = n_rows
         self.n_evaluations = history.n_evaluations
         self._parameters_of = parameters_of
-        self._parameters = self._validation_loss = None
+        self._parameters = self._terms_of_all = self._validation_loss = None
 
     @property
     def objective(self):
@@ -73,7 +73,9 @@ class Iterate:
     @property
     def terms_of_all(self):
         """The terms over all rows."""
-        return self.terms if self.is_whole else self.history.terms_of(self.parameters)
+        if self._terms_of_all is None:
+            self._terms_of_all = self.terms if self.is_whole else self.history.terms_of(self.parameters)
+        return self._terms_of_all
 
     @property
     def validation_loss(self):

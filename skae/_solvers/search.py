@@ -81,8 +81,9 @@ class Search:
         )
 
     def minimize(self, problem, max_iter, max_fun):
-        """Search over the problem or a part of its rows, with caps of its own, and return the SolverResult."""
+        """Search over the problem or some of its rows, within these caps and the run's; return the SolverResult."""
         objective, rows_before = self._objective(problem), self._history.n_rows_evaluated
+        max_iter = min(max_iter, max(1, self._context.limits.max_iter - self._history.n_iterations))
 
         def report(theta, evaluation, fall, n_evaluations):
             self._history.n_rows_evaluated = rows_before + n_evaluations * len(problem.targets)
@@ -102,7 +103,7 @@ class Search:
         if self._context.start is not None and history.patience is not None:
             history.consider_start(**self._point_here())  # it may be better than any iterate
         max_fun = max(1, limits.max_fun - history.n_evaluations)
-        return self.minimize(self._problem, limits.max_iter - history.n_iterations, max_fun)
+        return self.minimize(self._problem, limits.max_iter, max_fun)
 
     def _stay(self):
         """Take the present parameters for the result, with the objective over all rows."""

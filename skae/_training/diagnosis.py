@@ -97,7 +97,7 @@ def _share(problem, result, threads):
     """Return the share of the attainable gain, without outliers."""
     if not (problem.is_corrupted or len(problem.outliers)):
         return 1 - (result.terms[0] - problem.perfect_loss) / problem.loss_unit
-    rows, weights = problem.targets, _weights_of_others(problem)
+    rows, weights = problem.targets, problem.weights_of_others
 
     def perfect(block):
         return weights[block] @ problem.loss.perfect(rows.dense(block).astype(np.float64))
@@ -106,17 +106,11 @@ def _share(problem, result, threads):
     return 1 - (loss - rows.sum(perfect, threads) / weights.sum()) / problem.loss_unit
 
 
-def _weights_of_others(problem):
-    weights = problem.weights.copy()
-    weights[problem.outliers] = 0
-    return weights
-
-
 def _attainable(problem, of_random, threads):
     """Return a share that the rows but the outliers could gain: of principal components, or of random directions."""
     if not problem.loss.is_least_squares:
         return of_random
-    weights = _weights_of_others(problem)
+    weights = problem.weights_of_others
     return _pca_share(problem, weights, column_means([problem.targets], weights, threads), threads)
 
 

@@ -1,17 +1,23 @@
 """The objective: its value against the formulas written out, its gradient against finite differences."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
-from problems import make_problem, parameters_at
+from problems import (
+    assert_block_size_does_not_matter,
+    assert_threads_do_not_matter,
+    make_problem,
+    parameters_at,
+    random_theta,
+)
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
 from skae._rows.statistics import column_means
-from skae._rows.threads import SERIAL, RowThreads
+from skae._rows.threads import SERIAL
 from skae._variables.centring import centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper
@@ -57,10 +63,6 @@ def make_objective(architecture, penalties=(), corruption=None, weights=None, dt
 def allowed(penalties, architecture):
     bounded = np.isfinite(architecture.code.bounds).all()
     return tuple(p for p in penalties if bounded or not isinstance(p, KLSparsity))
-
-
-def random_theta(objective, seed=1):
-    return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
 
 
 # The formulas of the model once more, written for complex numbers, so that the encoder's Jacobian is a complex step.
@@ -174,17 +176,8 @@ def test_every_registered_penalty_is_in_the_grid():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_block_size_does_not_matter(depth, dtype):
     architecture = make_architecture("tanh", depth=depth, tied=True)
-    objectives = [
-        make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), dtype=dtype, block_size=size)
-        for size in (None, 1, 2, 3, 7)
-    ]
-    theta = random_theta(objectives[0])
-    value, gradient, *_ = objectives[0](theta)
-    tolerance = 20 * np.finfo(dtype).eps
-    for objective in objectives[1:]:
-        other_value, other_gradient, *_ = objective(theta)
-        np.testing.assert_allclose(other_value, value, rtol=tolerance)
-        np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+    make = partial(make_objective, architecture, PENALTY_SETS["all"], Masking(0.3), dtype=dtype)
+    assert_block_size_does_not_matter(make, (None, 1, 2, 3, 7), dtype)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -192,19 +185,8 @@ def test_block_size_does_not_matter(depth, dtype):
 def test_threads_do_not_matter(monkeypatch, depth, n_threads):
     monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     architecture = make_architecture("tanh", depth=depth, tied=True)
-    single = make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), block_size=2)
-    theta = random_theta(single)
-    value, gradient, *_ = single(theta)
-    with ThreadPoolExecutor(n_threads) as executor:
-        rows = RowThreads(n_threads, executor)
-        objective = make_objective(architecture, PENALTY_SETS["all"], Masking(0.3), block_size=2, threads=rows)
-        shared_value, shared_gradient, *_ = objective(theta)
-        again = objective(theta)
-    assert len(objective._workers) == n_threads
-    np.testing.assert_allclose(shared_value, value, rtol=1e-13)
-    np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
-    assert again[0] == shared_value
-    np.testing.assert_array_equal(again[1], shared_gradient)
+    make = partial(make_objective, architecture, PENALTY_SETS["all"], Masking(0.3))
+    assert_threads_do_not_matter(make, n_threads)
 
 
 def test_contraction_takes_many_rows_in_chunks(monkeypatch):

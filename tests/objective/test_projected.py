@@ -1,13 +1,13 @@
 """The objective without its last layer: against the joint one, finite differences, and least squares."""
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import ClassVar
 
 import numpy as np
 import problems
 import pytest
-from problems import parameters_at
+from problems import assert_block_size_does_not_matter, assert_threads_do_not_matter, parameters_at, random_theta
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
@@ -16,7 +16,7 @@ from skae._objective.problem import make_problem as problem_of
 from skae._objective.projected import ProjectedObjective, ridge
 from skae._rows.blocks import rows_of
 from skae._rows.statistics import column_means
-from skae._rows.threads import SERIAL, RowThreads
+from skae._rows.threads import SERIAL
 from skae._solvers.search import ProjectedSearch
 from skae._variables.centring import CentredVariables, centred_variables
 from skae.activations import ACTIVATIONS
@@ -66,10 +66,6 @@ def join(problem):
 
 def flatten(weights, intercepts):
     return np.concatenate([part.ravel() for part in (*weights, *intercepts)])
-
-
-def random_theta(objective, seed=1):
-    return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
 
 
 def joint_theta(joint, weights, intercepts):
@@ -186,14 +182,7 @@ def test_value_is_that_of_ridge_regression():
 @every_dtype
 def test_block_size_does_not_matter(depth, dtype):
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, make_rows(dtype), Masking(0.3), UNEVEN)
-    first, *others = [project(problem, block_size=size) for size in (None, 1, 2, 3, 9)]
-    theta = random_theta(first)
-    value, gradient, *_ = first(theta)
-    tolerance = 20 * np.finfo(dtype).eps
-    for objective in others:
-        other_value, other_gradient, *_ = objective(theta)
-        np.testing.assert_allclose(other_value, value, rtol=tolerance)
-        np.testing.assert_allclose(other_gradient, gradient, rtol=tolerance, atol=tolerance * np.abs(gradient).max())
+    assert_block_size_does_not_matter(partial(project, problem), (None, 1, 2, 3, 9), dtype)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
@@ -201,18 +190,7 @@ def test_block_size_does_not_matter(depth, dtype):
 def test_threads_do_not_matter(monkeypatch, depth, n_threads):
     monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     problem = make_problem(make_architecture("tanh", depth), EVERY_PENALTY, None, Masking(0.3), UNEVEN)
-    single = project(problem, block_size=2)
-    theta = random_theta(single)
-    value, gradient, *_ = single(theta)
-    with ThreadPoolExecutor(n_threads) as executor:
-        objective = project(problem, block_size=2, threads=RowThreads(n_threads, executor))
-        shared_value, shared_gradient, *_ = objective(theta)
-        again = objective(theta)
-    assert len(objective._workers) == n_threads
-    np.testing.assert_allclose(shared_value, value, rtol=1e-13)
-    np.testing.assert_allclose(shared_gradient, gradient, rtol=1e-10, atol=1e-13)
-    assert again[0] == shared_value
-    np.testing.assert_array_equal(again[1], shared_gradient)
+    assert_threads_do_not_matter(partial(project, problem), n_threads)
 
 
 @every_depth

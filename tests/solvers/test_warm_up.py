@@ -193,6 +193,20 @@ def test_evaluations_of_parts_count_by_their_share(monkeypatch, max_fun):
     assert len(calls) <= max_fun + 20
 
 
+@pytest.mark.parametrize("max_iter", [1, 7, 12])
+def test_phases_share_the_caps_of_the_run(max_iter):
+    """A phase asks for ten iterations; the last one has the rest, and makes one at least."""
+    problem = problem_of(numbered_rows(60))
+    limits = LBFGS(max_iter, 1000, tol=0, n_iter_no_change=10, maxcor=10, precision=0)
+    history = History("lbfgs", 60, [])
+    search = Search(problem, Objective, Context(SERIAL, history, limits, np.random.default_rng(0)))
+    first = search.minimize(problem.subset(np.arange(30), SERIAL), max_iter=10, max_fun=1000)
+    last = search.finish()
+    assert first.n_iter == min(10, max_iter)
+    assert last.n_iter == max(1, max_iter - first.n_iter)
+    assert history.n_iterations == first.n_iter + last.n_iter
+
+
 def test_a_request_to_stop_ends_the_searches():
     phases, _, history = searched(numbered_rows(), watchers=[lambda iterate: iterate.number == 18])
     assert len(phases) == 2
