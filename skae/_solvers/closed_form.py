@@ -44,15 +44,8 @@ class ClosedForm(Solver):
         parameters, terms = optimum(problem, context.threads)
         context.history.n_rows_evaluated = len(problem.targets)
         context.history.add_only(terms, lambda: parameters)
-        return SolverResult(
-            theta=np.concatenate([W.ravel() for W in parameters.weights]),
-            value=float(terms.sum()),
-            gradient_norm=0.0,
-            fall=0.0,
-            n_iter=1,
-            n_evaluations=1,
-            status=Status.CONVERGED,
-        )
+        theta = np.concatenate([W.ravel() for W in parameters.weights])
+        return SolverResult(Status.CONVERGED, theta, float(terms.sum()))
 
 
 def _decays(problem):

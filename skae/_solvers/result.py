@@ -23,31 +23,31 @@ class SolverResult:
 
     Attributes
     ----------
+    status : Status
+
     theta : ndarray of shape (n_parameters,)
 
     value : float
         The value there of the function that was minimised.
 
-    gradient_norm : float
+    gradient_norm : float, default=0.0
         Largest entry, in size, of the gradient at theta of the objective divided by its unit.
 
-    fall : float
+    fall : float, default=0.0
         Fall of the objective in the last n_iter_no_change iterations, or in all of them if there were fewer, divided
         by its unit.
 
-    n_iter, n_evaluations : int
-        At least 1.
-
-    status : Status
+    n_iter, n_evaluations : int, default=1
+        At least 1. A solver that made no steps has the defaults.
     """
 
+    status: Status
     theta: np.ndarray
     value: float
-    gradient_norm: float
-    fall: float
-    n_iter: int
-    n_evaluations: int
-    status: Status
+    gradient_norm: float = 0.0
+    fall: float = 0.0
+    n_iter: int = 1
+    n_evaluations: int = 1
 
     @property
     def is_finite(self):

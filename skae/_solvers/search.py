@@ -101,32 +101,25 @@ class Search:
         if history.was_stopped:
             return self._stay()
         if self._context.start is not None and history.patience is not None:
-            history.consider_start(**self._point_here())  # it may be better than any iterate
+            history.consider_start(**self._point_here()[0])  # it may be better than any iterate
         max_fun = max(1, limits.max_fun - history.n_evaluations)
         return self.minimize(self._problem, limits.max_iter, max_fun)
 
     def _stay(self):
         """Take the present parameters for the result, with the objective over all rows."""
-        point = self._point_here()
+        point, value = self._point_here()
         self._history.add_end(**point)
-        return SolverResult(
-            theta=self._theta,
-            value=float(point["terms"].sum()),
-            gradient_norm=0.0,
-            fall=0.0,
-            n_iter=1,
-            n_evaluations=1,
-            status=Status.CALLBACK,
-        )
+        return SolverResult(Status.CALLBACK, self._theta, value)
 
     def _objective(self, problem):
         return self._objective_class(problem, self._variables, offset=self._offset, threads=self._context.threads)
 
     def _point_here(self):
+        """Return the arguments that describe the present point to the history, and the objective's value there."""
         objective = self._objective(self._problem)
         evaluation = objective(self._theta)
         self._history.n_rows_evaluated += len(self._problem.targets)
-        return self._point(objective, self._theta, evaluation)
+        return self._point(objective, self._theta, evaluation), evaluation.value
 
     @staticmethod
     def _point(objective, theta, evaluation):
