@@ -49,8 +49,8 @@ class Network:
     >>> [layer.activation for layer in network.encoder]
     [Logistic()]
     >>> layer = network.encoder[0]
-    >>> code = layer.activation.forward((X - network.offset) @ layer.weight + layer.intercept) / network.code_scale
-    >>> np.allclose(code, autoencoder.transform(X))
+    >>> code = layer.activation.forward((X - network.offset) @ layer.weight + layer.intercept)
+    >>> np.allclose(code / network.code_scale, autoencoder.transform(X))
     True
     """
 
