@@ -49,8 +49,8 @@ class Network:
     >>> [layer.activation for layer in network.encoder]
     [Logistic()]
     >>> layer = network.encoder[0]
-    >>> code = layer.activation.forward((X - network.offset) @ layer.weight + layer.intercept)
-    >>> np.allclose(code / network.code_scale, autoencoder.transform(X))
+    >>> Z = (X - network.offset) @ layer.weight + layer.intercept
+    >>> np.allclose(layer.activation.forward(Z) / network.code_scale, autoencoder.transform(X))
     True
     """
 
