@@ -21,7 +21,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 class Activation(ABC):
     """Base of the activations: an elementwise function A = g(Z).
 
-    Both derivatives are functions of the output A, so a backward pass needs no pre-activations. Two objects are equal
+    All derivatives are functions of the output A, so a backward pass needs no pre-activations. Two objects are equal
     if they have the same class and the same attributes.
 
     Attributes
@@ -62,6 +62,9 @@ class Activation(ABC):
     def second_derivative(self, A):
         """Return g''(Z) as a new array."""
 
+    def third_derivative(self, A):  # noqa: B027 - not every activation has one
+        """Return g'''(Z) as a new array, or None if g has no such derivative everywhere."""
+
     @abstractmethod
     def inverse(self, A):
         """Return the Z that gives A; values outside the open range give the Z of a point just inside."""
@@ -91,6 +94,9 @@ class Identity(Activation):
         return np.ones_like(A)
 
     def second_derivative(self, A):
+        return np.zeros_like(A)
+
+    def third_derivative(self, A):
         return np.zeros_like(A)
 
     def inverse(self, A):
@@ -129,6 +135,10 @@ class Logistic(Activation):
     def second_derivative(self, A):
         return A * (1 - A) * (1 - 2 * A)
 
+    def third_derivative(self, A):
+        slope = A * (1 - A)
+        return slope * (1 - 6 * slope)
+
     def backward(self, A, delta):
         delta *= A
         delta *= np.subtract(1, A, out=A)
@@ -159,6 +169,10 @@ class Tanh(Activation):
 
     def second_derivative(self, A):
         return -2 * A * (1 - A * A)
+
+    def third_derivative(self, A):
+        squares = A * A
+        return (1 - squares) * (6 * squares - 2)
 
     def backward(self, A, delta):
         A *= A
@@ -227,6 +241,10 @@ class Softplus(Activation):
     def second_derivative(self, A):
         return -np.expm1(-A) * np.exp(-A)
 
+    def third_derivative(self, A):
+        slope = -np.expm1(-A)
+        return slope * (1 - slope) * (1 - 2 * slope)
+
     def backward(self, A, delta):
         np.negative(A, out=A)
         np.expm1(A, out=A)
@@ -257,6 +275,9 @@ class Exponential(Activation):
         return np.array(A)
 
     def second_derivative(self, A):
+        return np.array(A)
+
+    def third_derivative(self, A):
         return np.array(A)
 
     def inverse(self, A):

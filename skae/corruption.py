@@ -1,11 +1,10 @@
 """Corruptions of the input that a denoising autoencoder learns to undo."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from math import inf
-from numbers import Integral
-from typing import ClassVar
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -13,14 +12,38 @@ from scipy.sparse import coo_array, issparse, vstack
 from sklearn.utils import gen_batches
 
 from skae._rows.blocks import rows_of
-from skae._rows.statistics import column_means
+from skae._rows.statistics import column_means, variances
 from skae._rows.threads import SERIAL
-from skae._validation import canonical, check_number
+from skae._validation import check_number
 
-__all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "SaltAndPepper"]
+__all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "Moments", "SaltAndPepper", "Swap"]
 
 # Entries drawn at a time.
 _BLOCK_ENTRIES = 2**20
+
+
+class Moments(NamedTuple):
+    """Mean and variance of a corrupted entry, given the clean one x of column k.
+
+    The mean is (1 - share) x + share filling_k, the variance share (1 - share) (x - filling_k)^2 + variance_k.
+
+    Attributes
+    ----------
+    share : float
+
+    filling, variance : ndarray of shape (n_features,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import Gaussian
+    >>> Gaussian(0.5).prepare(np.ones((3, 2)), np.ones(3)).moments(2)
+    Moments(share=0.0, filling=array([0., 0.]), variance=array([0.25, 0.25]))
+    """
+
+    share: float
+    filling: np.ndarray
+    variance: np.ndarray
 
 
 class Corruption(ABC):
@@ -30,9 +53,13 @@ class Corruption(ABC):
     ----------
     keeps_sparse : bool
         Whether `corrupt` also takes CSR, and keeps zeros.
+
+    is_random : bool
+        Whether two calls of `corrupt` differ.
     """
 
     keeps_sparse: ClassVar[bool] = False
+    is_random: ClassVar[bool] = True
 
     @abstractmethod
     def corrupt(self, X, rng):
@@ -47,7 +74,7 @@ class Corruption(ABC):
         """
 
     def prepare(self, X, weights):
-        """Return a function like `corrupt`, for blocks of rows, that uses the statistics of all rows.
+        """Return a corruption for blocks of rows that uses the statistics of all rows.
 
         Parameters
         ----------
@@ -56,12 +83,102 @@ class Corruption(ABC):
 
         weights : ndarray of shape (n_samples,)
             Their weights.
+
+        Returns
+        -------
+        Corruption
         """
-        return self.corrupt
+        return self
+
+    def moments(self, n_features):  # noqa: B027 - most corruptions have none
+        """Return the Moments of corrupted entries that are drawn each on its own, or None. Of a prepared corruption."""
+
+    def entry_weights(self, shape, dtype, rng):  # noqa: B027
+        """Return the weights of the entries' losses, of mean 1, in the draw that `corrupt` makes, or None if all are 1.
+
+        Of a prepared corruption.
+
+        Parameters
+        ----------
+        shape : tuple of int
+
+        dtype : dtype
+
+        rng : numpy.random.Generator
+            In the state in which `corrupt` gets it.
+        """
 
 
 @dataclass(frozen=True)
-class Masking(Corruption):
+class _Replacing(Corruption):
+    """Replaces a share of the entries, each drawn on its own."""
+
+    level: float = 0.25
+    emphasis: tuple[float, float] = field(default=(1, 1), kw_only=True)
+
+    def __post_init__(self):
+        check_number(self, "level", 0, 1, closed="both")
+        pair = self.emphasis if isinstance(self.emphasis, tuple | list) else ()
+        if len(pair) != 2 or not all(_is_weight(weight) for weight in pair):
+            raise ValueError(
+                f"{type(self).__name__}: emphasis must be (corrupted, clean), two floats of at least 0, "
+                f"got {self.emphasis!r}."
+            )
+        if self.level * pair[0] + (1 - self.level) * pair[1] == 0:
+            raise ValueError(
+                f"{type(self).__name__}: emphasis={self.emphasis!r} with level={self.level!r} gives every entry a "
+                "weight of 0. Make a weight of entries that occur positive."
+            )
+
+    def corrupt(self, X, rng):
+        prepared = self.prepare(X, np.ones(X.shape[0]))
+        blocks = [prepared.corrupt(X[rows], rng) for rows in gen_batches(X.shape[0], _block_rows(X.shape[1]))]
+        return vstack(blocks, format="csr", dtype=X.dtype) if issparse(X) else np.concatenate(blocks)
+
+    def prepare(self, X, weights):
+        return _Replacement(self.level, self.emphasis, self._source(X, weights))
+
+    @abstractmethod
+    def _source(self, X, weights):
+        """Return the source of the replacements, from all rows and their weights."""
+
+
+def _block_rows(n_features):
+    return max(1, _BLOCK_ENTRIES // n_features)
+
+
+def _is_weight(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < inf
+
+
+@dataclass(frozen=True, eq=False)
+class _Replacement(Corruption):
+    """A corruption that replaces entries, prepared on all rows."""
+
+    level: float
+    emphasis: tuple
+    source: Any
+
+    def corrupt(self, X, rng):
+        # Sparse or not, every entry has a draw of its own, so that both are masked alike.
+        return self.source.replaced(X, self._selected(X.shape, X.dtype, rng), rng)
+
+    def _selected(self, shape, dtype, rng):
+        return rng.random(shape, dtype=dtype) < self.level
+
+    def moments(self, n_features):
+        return Moments(self.level, self.source.mean, self.level * self.source.variance)
+
+    def entry_weights(self, shape, dtype, rng):
+        corrupted, clean = self.emphasis
+        if corrupted == clean:
+            return None
+        mean = self.level * corrupted + (1 - self.level) * clean
+        return np.where(self._selected(shape, dtype, rng), dtype.type(corrupted / mean), dtype.type(clean / mean))
+
+
+@dataclass(frozen=True)
+class Masking(_Replacing):
     """Replaces a share of the entries, each drawn on its own, by 0, the column's mean, or a number.
 
     Parameters
@@ -74,10 +191,15 @@ class Masking(Corruption):
         of ink and one-hot columns, and its mean elsewhere; "mean": every column's mean; or a number. Zeros and means
         are of the rows trained on, weighted. Sparse X takes "auto" or 0.
 
+    emphasis : (float, float), default=(1, 1)
+        Weights of the losses of corrupted and of clean entries, up to a common factor: they are divided by their mean
+        over all entries.
+
     References
     ----------
     P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
-    denoising autoencoders", ICML 2008 (with 0).
+    denoising autoencoders", ICML 2008 (with 0). P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio and P.-A. Manzagol,
+    "Stacked denoising autoencoders", Journal of Machine Learning Research 11, 2010 (with an emphasis).
 
     Examples
     --------
@@ -90,11 +212,10 @@ class Masking(Corruption):
            [0., 2.]])
     """
 
-    level: float = 0.25
     fill: float | str = "auto"
 
     def __post_init__(self):
-        check_number(self, "level", 0, 1, closed="both")
+        super().__post_init__()
         if isinstance(self.fill, str):
             if self.fill not in ("auto", "mean"):
                 raise ValueError(f"Masking: fill must be 'auto', 'mean' or a float, got {self.fill!r}.")
@@ -105,11 +226,8 @@ class Masking(Corruption):
     def keeps_sparse(self):
         return self.fill in ("auto", 0)
 
-    def corrupt(self, X, rng):
-        return self.prepare(X, np.ones(X.shape[0]))(X, rng)
-
-    def prepare(self, X, weights):
-        return partial(self._filled, self._filling(X, weights).astype(X.dtype))
+    def _source(self, X, weights):
+        return _Filling(self._filling(X, weights).astype(X.dtype))
 
     def _filling(self, X, weights):
         """Return the replacement in each column, (n_features,)."""
@@ -122,15 +240,24 @@ class Masking(Corruption):
             filling[of_others < weights.sum() / 2] = 0
         return filling
 
-    def _filled(self, filling, X, rng):
-        # Sparse or not, every entry has a draw of its own, so that both are masked alike.
-        blocks = (
-            (X[rows], rng.random((rows.stop - rows.start, X.shape[1]), dtype=X.dtype) < self.level)
-            for rows in gen_batches(X.shape[0], max(1, _BLOCK_ENTRIES // X.shape[1]))
-        )
+
+class _Filling:
+    """One replacement a column.
+
+    Attributes
+    ----------
+    mean, variance : ndarray of shape (n_features,)
+        Of the replacements.
+    """
+
+    def __init__(self, filling):
+        self._filling = filling
+        self.mean, self.variance = filling.astype(np.float64), np.zeros(len(filling))
+
+    def replaced(self, X, selected, rng):
         if issparse(X):
-            return vstack([_sparse_filled(*block, filling) for block in blocks], format="csr", dtype=X.dtype)
-        return np.concatenate([np.where(masked, filling, block) for block, masked in blocks])
+            return _sparse_filled(X, selected, self._filling)
+        return np.where(selected, self._filling, X)
 
 
 def _sparse_filled(block, masked, filling):
@@ -144,6 +271,93 @@ def _sparse_filled(block, masked, filling):
     coords = [(stored_rows[kept], rows), (block.indices[kept], columns[filled])]
     coords = [np.concatenate(parts).astype(block.indices.dtype) for parts in coords]
     return coo_array((data, coords), shape=block.shape).tocsr()
+
+
+@dataclass(frozen=True)
+class Swap(_Replacing):
+    """Replaces a share of the entries, each drawn on its own, by the entry of another row in the same column.
+
+    The other row is drawn for every entry anew, in proportion to the weights, and may be the same one. A corrupted
+    entry so has a value that occurs in its column, which suits tables of mixed columns.
+
+    Parameters
+    ----------
+    level : float in [0, 1], default=0.25
+        Share of the entries.
+
+    emphasis : (float, float), default=(1, 1)
+        As in `Masking`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import Swap
+    >>> X = np.array([[0, 10.0], [1, 11.0], [2, 12.0]])
+    >>> Swap(1.0).corrupt(X, np.random.default_rng(0))
+    array([[ 2., 12.],
+           [ 1., 11.],
+           [ 1., 10.]])
+    """
+
+    def _source(self, X, weights):
+        return _OtherRows(X, weights)
+
+
+class _OtherRows:
+    """Replacements from the same column of other rows; the attributes are those of _Filling."""
+
+    def __init__(self, X, weights):
+        self._X, self._cumulative = X, np.cumsum(weights)
+        self.mean = column_means([rows_of(X)], weights, SERIAL)
+        self.variance = variances([rows_of(X)], weights, self.mean, SERIAL)
+
+    def replaced(self, X, selected, rng):
+        columns = np.nonzero(selected)[1]
+        drawn = rng.random(len(columns)) * self._cumulative[-1]
+        # The last sum may be a rounding above all draws, but not below one.
+        others = np.minimum(np.searchsorted(self._cumulative, drawn, side="right"), len(self._cumulative) - 1)
+        result = X.copy()
+        result[selected] = self._X[others, columns]
+        return result
+
+
+@dataclass(frozen=True)
+class SaltAndPepper(_Replacing):
+    """Sets a share of the entries to their column's minimum or maximum, evenly.
+
+    Parameters
+    ----------
+    level : float in [0, 1], default=0.25
+        Share of the entries.
+
+    emphasis : (float, float), default=(1, 1)
+        As in `Masking`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skae.corruption import SaltAndPepper
+    >>> SaltAndPepper(0.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
+    array([[1., 1., 1.]])
+    """
+
+    def _source(self, X, weights):
+        return _Extremes(X.min(axis=0), X.max(axis=0))
+
+
+class _Extremes:
+    """Each column's minimum or maximum; the attributes are those of _Filling."""
+
+    def __init__(self, low, high):
+        self._low, self._high = low, high
+        low, high = low.astype(np.float64), high.astype(np.float64)
+        self.mean, self.variance = (low + high) / 2, ((high - low) / 2) ** 2
+
+    def replaced(self, X, selected, rng):
+        columns = np.nonzero(selected)[1]
+        result = X.copy()
+        result[selected] = np.where(rng.random(len(columns)) < 0.5, self._low[columns], self._high[columns])
+        return result
 
 
 @dataclass(frozen=True)
@@ -174,38 +388,8 @@ class Gaussian(Corruption):
         noise += X
         return noise
 
-
-@dataclass(frozen=True)
-class SaltAndPepper(Corruption):
-    """Sets a share of the entries to their column's minimum or maximum, evenly.
-
-    Parameters
-    ----------
-    level : float in [0, 1], default=0.25
-        Share of the entries.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skae.corruption import SaltAndPepper
-    >>> SaltAndPepper(0.0).corrupt(np.ones((1, 3)), np.random.default_rng(0))
-    array([[1., 1., 1.]])
-    """
-
-    level: float = 0.25
-
-    def __post_init__(self):
-        check_number(self, "level", 0, 1, closed="both")
-
-    def corrupt(self, X, rng):
-        return self.prepare(X, np.ones(X.shape[0]))(X, rng)
-
-    def prepare(self, X, weights):
-        return partial(self._replaced, X.min(axis=0), X.max(axis=0))
-
-    def _replaced(self, low, high, X, rng):
-        draw = rng.random(X.shape, dtype=X.dtype)
-        return np.where(draw < self.level, np.where(draw < self.level / 2, low, high), X)
+    def moments(self, n_features):
+        return Moments(0.0, np.zeros(n_features), np.full(n_features, np.square(float(self.level))))
 
 
 @dataclass(frozen=True)
@@ -231,6 +415,8 @@ class Blur(Corruption):
     image_shape: tuple
     sigma: float = 1.0
 
+    is_random = False
+
     def __post_init__(self):
         sides = self.image_shape if isinstance(self.image_shape, tuple | list) else ()
         if len(sides) not in (2, 3) or not all(isinstance(side, Integral) and side >= 1 for side in sides):
@@ -252,62 +438,4 @@ class Blur(Corruption):
 
 
 # The corruptions that one number, their level, describes.
-CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": SaltAndPepper}
-
-
-def prepared(corruption, X, weights):
-    """Prepare a Corruption or any callable(X, rng) on X, and return a function like it that checks its results.
-
-    Raises ValueError if X is sparse and the corruption would make it dense. The corruption gets read-only arrays.
-    """
-    corrupt = corruption
-    if isinstance(corruption, Corruption):
-        if issparse(X) and not corruption.keeps_sparse:
-            keeping = [name for name, part in CORRUPTIONS.items() if part().keeps_sparse]
-            raise ValueError(
-                f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
-                "X.toarray() if it fits into memory."
-            )
-        corrupt = corruption.prepare(X, weights)
-
-    def checked(X, rng):
-        # An overflow is infinite, and refused.
-        with np.errstate(over="ignore"):
-            result = _called(corrupt, _read_only(X), rng, corruption)
-        if result.shape != X.shape:
-            raise ValueError(
-                f"corruption must return an array of the shape that it was given, {X.shape}, but returned "
-                f"{result.shape}: {corruption!r}."
-            )
-        if not np.isfinite(result.data if issparse(result) else result).all():
-            raise ValueError(f"corruption returned NaN or infinity: {corruption!r}.")
-        return result
-
-    return checked
-
-
-def _read_only(X):
-    if issparse(X):
-        parts = tuple(_read_only(part) for part in (X.data, X.indices, X.indptr))
-        return type(X)(parts, shape=X.shape, copy=False)
-    view = X.view()
-    view.flags.writeable = False
-    return view
-
-
-def _called(corrupt, X, rng, corruption):
-    try:
-        result = corrupt(X, rng)
-    except ValueError as error:
-        error.add_note(f"Raised by corruption={corruption!r}, which gets X read-only and must return a copy.")
-        raise
-    if issparse(X) != issparse(result):
-        kind, got = ("a sparse array", "an ndarray") if issparse(X) else ("an ndarray", "a sparse array")
-        raise ValueError(f"corruption must return {kind}, as X is, but returned {got}: {corruption!r}.")
-    entries = canonical(result.tocsr()) if issparse(result) else np.asarray(result)
-    if isinstance(result, np.ma.MaskedArray) or entries.dtype.kind not in "biuf":
-        raise ValueError(
-            f"corruption must return an array of real numbers, but returned a {type(result).__name__} of dtype "
-            f"{entries.dtype}: {corruption!r}."
-        )
-    return entries.astype(X.dtype, copy=False)
+CORRUPTIONS = {"masking": Masking, "gaussian": Gaussian, "salt_and_pepper": SaltAndPepper, "swap": Swap}

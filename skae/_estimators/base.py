@@ -117,9 +117,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _ties_weights(self):
         return self.tied_weights
 
-    def _corrupted(self, X, weights, rng):
-        """Return the targets, a list of corruptions of them, and their weights. None: the inputs are the targets."""
-        return X, None, weights
+    def _noise(self, architecture, rows, weights, rng):
+        """Return the Noise of the inputs, or None."""
+        return None
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -257,17 +257,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         rows = rows_of(X)
         statistics = statistics_of([rows], weights, threads)
         architecture = self._make_architecture(rows, weights, statistics, threads)
-        targets, corrupted, target_weights = self._corrupted(X, weights, rng)
-        problem = make_problem(
-            architecture,
-            (),
-            rows if targets is X else rows_of(targets),
-            target_weights,
-            statistics,
-            threads,
-            corrupted and [rows_of(draw) for draw in corrupted],
-            n_distinct=len(rows),
-        )
+        noise = self._noise(architecture, rows, weights, rng)
+        problem = make_problem(architecture, (), rows, weights, statistics, threads, noise)
         return replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
 
     def _make_loss(self):
@@ -332,8 +323,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         if not self.verbose:
             return []
         name = type(self).__name__ + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
-        terms = ["reconstruction", *(type(penalty).__name__ for penalty in problem.penalties)]
-        return [Log(name, terms, every_iteration=self.verbose > 1)]
+        return [Log(name, problem.term_names, every_iteration=self.verbose > 1)]
 
     def _scales_code(self, architecture):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
@@ -365,7 +355,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training.limits,
             name=type(self).__name__,
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
-            outliers=firsts[np.unique(problem.outliers % problem.n_distinct)],
+            outliers=firsts[problem.outliers],
         )
         if warning is not None:
             category, text = warning

@@ -2,18 +2,12 @@
 
 import inspect
 from collections.abc import Callable
-from math import ceil
 
-import numpy as np
-
-from skae._compat import InvalidParameterError, integers, one_of, reals
+from skae._compat import InvalidParameterError, one_of, reals
 from skae._estimators.base import BaseAutoencoder
 from skae._estimators.declaration import estimator
-from skae.corruption import CORRUPTIONS, Corruption, prepared
-
-# With one corruption each, a few rows are learned by heart, noise and all. The repeated rows must fit into memory.
-_MIN_CORRUPTED_ROWS = 4000
-_MAX_REPEATED_ENTRIES = 2**22
+from skae._objective.noise import Noise, PreparedCorruption, drawn
+from skae.corruption import CORRUPTIONS, Corruption
 
 
 @estimator
@@ -79,13 +73,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     corruption: str | Corruption | Callable = "masking"
     corruption_level: float = 0.25
-    n_corruptions: int = 1
+    expectation: str = "auto"
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
         "corruption": [one_of(*CORRUPTIONS), Corruption, callable],
         "corruption_level": [reals(0, closed="left")],
-        "n_corruptions": [integers(1)],
+        "expectation": [one_of("auto", "marginal", "fresh")],
     }
 
     def _validate_params(self):
@@ -111,20 +105,13 @@ class DenoisingAutoencoder(BaseAutoencoder):
             raise ValueError(f"An object or a callable has its own level: leave corruption_level at {default}.")
         return self.corruption
 
-    def _corrupted(self, X, weights, rng):
-        corrupt = prepared(self._corruption(), X, weights)
-        n_rows = X.shape[0]
-        n_wanted = min(_MIN_CORRUPTED_ROWS, _MAX_REPEATED_ENTRIES // X.shape[1])
-        n_repeats = max(1, ceil(n_wanted / (n_rows * self.n_corruptions)))
-        repeated = np.tile(np.arange(n_rows), n_repeats)
-        targets = X if n_repeats == 1 else X[repeated]
-        draws = [corrupt(targets, rng) for _ in range(self.n_corruptions)]
-        if n_repeats > 1 and all(_repeats_itself(draw, n_rows) for draw in draws):
-            return X, [draw[:n_rows] for draw in draws], weights
-        return targets, draws, weights[repeated]
-
-
-def _repeats_itself(draw, n_rows):
-    """Whether a draw consists of copies of its first rows: then the corruption is not random, or there is none."""
-    starts = range(n_rows, draw.shape[0], n_rows)
-    return all((draw[start : start + n_rows] != draw[:n_rows]).sum() == 0 for start in starts)
+    def _noise(self, architecture, rows, weights, rng):
+        prepared = PreparedCorruption(self._corruption(), rows.X, weights)
+        if prepared.changes_nothing:
+            return None
+        reason = prepared.why_not_marginal(architecture, self.penalties)
+        if self.expectation == "marginal" and reason is not None:
+            raise ValueError(f"expectation='marginal' does not apply: {reason}. Set expectation='auto'.")
+        if self.expectation == "fresh" or reason is not None:
+            return drawn(prepared, rows, architecture.layer_widths, rng)
+        return Noise(moments=prepared.moments)

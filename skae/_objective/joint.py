@@ -9,8 +9,6 @@ from skae._network.parameters import Layout, Parameters
 from skae._network.propagation import backward, block_rows, forward
 from skae._rows.factors import Dense
 from skae._rows.threads import SERIAL
-from skae._variables.centring import search_variables
-from skae._variables.start import theta_of
 
 # Threads beyond these would cost more memory, a gradient each, than they save time.
 _MAX_WORKERS = 8
@@ -29,8 +27,9 @@ class Evaluation(NamedTuple):
 
     gradient : ndarray of shape (n_parameters,)
 
-    terms : ndarray of shape (1 + n_penalties,)
-        The mean reconstruction loss and each penalty. Their sum is the objective.
+    terms : ndarray of shape (n_terms,)
+        The mean reconstruction loss, each penalty and, if an expectation is taken by moments, what the noise adds.
+        Their sum is the objective.
 
     last_layer : tuple of ndarray or None
         Weight and intercept of the last layer, if that has been eliminated.
@@ -92,6 +91,9 @@ class Objective:
         The unit of the value, for a solver's tolerances.
     """
 
+    # Share of the former mean code in that which the penalties see: the rows may be a small sample of all.
+    mean_code_memory = 0.0
+
     # How many layers theta has, from the first on; None: all of them.
     n_layers: int | None = None
 
@@ -109,14 +111,14 @@ class Objective:
         self._origin = problem.origin.astype(self._dtype)
         # Then the inputs less their offset are the targets less their origin.
         self._is_clean = not problem.is_corrupted and np.array_equal(self._rounded_offset, self._origin)
-        self._row_weights = problem.weights / (problem.weights.sum() * len(problem.inputs))
-        self._column = self._row_weights.astype(self._dtype)[:, None]
+        self._set_row_weights()
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
         self._parameters = np.empty(self.size)
         self._compute_parameters = np.empty(self.size, dtype=self._dtype)
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
+        self._mean_code = None
         self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
         # A first sweep's codes are worth their memory: to encode once more costs a large product.
         self._codes = None
@@ -139,13 +141,24 @@ class Objective:
         n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
         # As many blocks for every worker, all of about the same size, so that no worker waits for the last one.
         n_rounds = ceil(n_rows / (n_workers * min(block_size or block_rows(widths), n_rows)))
-        size = ceil(n_rows / (n_workers * n_rounds))
+        size = self._problem.rows_together or ceil(n_rows / (n_workers * n_rounds))
         blocks = [
             (draw, slice(start, min(start + size, n_rows)))
             for draw in range(n_inputs)
             for start in range(0, n_rows, size)
         ]
+        n_workers = min(n_workers, len(blocks))
         return [self._make_worker(size, blocks[first::n_workers]) for first in range(n_workers)]
+
+    def _set_row_weights(self):
+        problem = self._problem
+        self._row_weights = problem.weights / (problem.weights.sum() * len(problem.inputs))
+        self._column = self._row_weights.astype(self._dtype)[:, None]
+
+    def go_on_with(self, problem):
+        """Change to another Problem with as many rows, which differs in its rows and weights alone."""
+        self._problem = problem
+        self._set_row_weights()
 
     def _make_worker(self, n_rows, blocks):
         return Worker(self._architecture, self._layout, n_rows, self._dtype, blocks)
@@ -160,11 +173,7 @@ class Objective:
             for worker_terms, worker_gradient in self._threads.map(self._sweep, self._workers):
                 terms += worker_terms
                 gradient += worker_gradient
-            weights, weight_gradients = (self._layout.views(flat)[0] for flat in (self._parameters, gradient))
-            for term, penalty in self._on_weights:
-                terms[term] += penalty.on_weights(
-                    self._layout.distinct(weights), self._layout.distinct(weight_gradients)
-                )
+            self._penalise_weights(terms, gradient)
             self._variables.pull_back(gradient, self._threads)
             value = float(terms.sum() + (self._problem.omitted_loss - self._problem.perfect_loss))
             terms[0] += self._problem.omitted_loss
@@ -184,7 +193,13 @@ class Objective:
             return parameters.with_offset(self._problem.offset)
 
     def _no_terms(self):
-        return np.zeros(1 + len(self._problem.penalties))
+        return np.zeros(len(self._problem.term_names))
+
+    def _penalise_weights(self, terms, gradient):
+        """Add the values and gradients of the terms that depend on the parameters alone, given the sums over rows."""
+        weights, weight_gradients = (self._layout.views(flat)[0] for flat in (self._parameters, gradient))
+        for term, penalty in self._on_weights:
+            terms[term] += penalty.on_weights(self._layout.distinct(weights), self._layout.distinct(weight_gradients))
 
     def _set_parameters(self, theta):
         self._variables.to_parameters(theta, self._parameters, self._threads)
@@ -196,10 +211,14 @@ class Objective:
         if self._n_swept_first:
             self._sum_statistics()
             mean = sum(worker.mean_code for worker in self._workers)
+            self._mean_code = mean if self._mean_code is None else mean + self.mean_code_memory * (self._mean_code - mean)
             self._mean_code_gradient[...] = 0
             for term, penalty in self._on_mean_code:
-                terms[term] = penalty.on_mean_code(mean, self._architecture.code, self._mean_code_gradient)
+                terms[term] = penalty.on_mean_code(self._mean_code, self._architecture.code, self._mean_code_gradient)
         return terms, None
+
+    def _noise_gram(self):
+        """Return what noise in expectation adds to the Gram matrix of the code, (n_components, n_components), or None."""
 
     def _sum_statistics(self):
         """Leave in every worker its sums over the rows."""
@@ -243,7 +262,7 @@ class Objective:
             forward(self._layers, inputs, outputs)
         else:
             forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
-        terms[0] += self._reconstruction(worker, rows, inputs, outputs, deltas[-1])
+        terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
         own_deltas = self._penalise_outputs(worker, rows, outputs, terms)
         backward(
             self._layers,
@@ -256,12 +275,18 @@ class Objective:
             worker.products,
         )
 
-    def _reconstruction(self, worker, rows, inputs, outputs, delta):
+    def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
         """Write the gradient of the last output into `delta` and return the block's loss."""
-        target = self._target_block(worker, rows, inputs).dense(worker.targets)
-        value = self._row_weights[rows] @ self._problem.loss.loss_gradient(target, outputs[-1], delta)
+        loss, target = self._problem.loss, self._target_block(worker, rows, inputs).dense(worker.targets)
+        entry_weights = self._problem.noise and self._problem.noise.entry_weights(draw, rows)
+        if entry_weights is None:
+            losses = loss.loss_gradient(target, outputs[-1], delta)
+        else:
+            losses = np.einsum("ij,ij->i", entry_weights, loss.entries(target, outputs[-1]))
+            loss.loss_gradient(target, outputs[-1], delta)
+            delta *= entry_weights
         delta *= self._column[rows]
-        return value
+        return self._row_weights[rows] @ losses
 
     def _target_block(self, worker, rows, inputs):
         """Return a block's targets less their origin, as a factor of products."""
@@ -287,10 +312,3 @@ class Objective:
             )
         return own_deltas
 
-
-def objective_terms(problem, parameters, threads):
-    """Return the mean reconstruction loss and each penalty of a problem at given Parameters, (1 + n_penalties,)."""
-    layout = Layout(problem.architecture)
-    variables, offset = search_variables(problem, layout)
-    objective = Objective(problem, variables, offset=offset, threads=threads)
-    return objective(theta_of(parameters, problem, layout, variables, offset)).terms

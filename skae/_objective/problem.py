@@ -7,8 +7,9 @@ import numpy as np
 from skae._network.architecture import Architecture
 from skae._network.network import encode, network_at
 from skae._network.propagation import output
+from skae._objective.noise import Noise
 from skae._rows.blocks import Rows
-from skae._rows.statistics import Statistics, column_means, statistics_of, variances
+from skae._rows.statistics import Statistics, column_means, variances
 from skae._rows.threads import SERIAL
 from skae.losses import Loss
 
@@ -35,17 +36,11 @@ class Problem:
 
     targets : Rows of shape (n_samples, n_features)
 
-    inputs : list of Rows of shape (n_samples, n_features)
-        The targets alone, or corruptions of them.
-
-    is_corrupted : bool
-        Whether the inputs are not the targets.
+    noise : Noise or None
+        The corruption of the inputs.
 
     weights : ndarray of shape (n_samples,)
         Positive, in float64.
-
-    n_distinct : int
-        Number of distinct rows among the targets.
 
     target_statistics, input_statistics : Statistics
 
@@ -74,10 +69,8 @@ class Problem:
     architecture: Architecture
     penalties: tuple
     targets: Rows
-    inputs: list[Rows]
-    is_corrupted: bool
+    noise: Noise | None
     weights: np.ndarray
-    n_distinct: int
     target_statistics: Statistics
     input_statistics: Statistics
     loss: Loss
@@ -89,6 +82,32 @@ class Problem:
     loss_unit: float
     typical_scale: float
     outliers: np.ndarray
+
+    @property
+    def inputs(self):
+        """The rows that the network sees, a list of one RowBlocks a draw: the targets, or corruptions of them."""
+        return self.noise.inputs if self.noise and self.noise.inputs else [self.targets]
+
+    @property
+    def is_corrupted(self):
+        """Whether the expectation of the loss is over a corruption of the inputs."""
+        return self.noise is not None
+
+    @property
+    def moments(self):
+        """The Moments by which the expectation over the corruption is taken, or None."""
+        return self.noise and self.noise.moments
+
+    @property
+    def rows_together(self):
+        """How many rows the inputs are best read by, or None if that does not matter."""
+        return getattr(self.inputs[0], "chunk", None)
+
+    @property
+    def term_names(self):
+        """Names of the objective's terms."""
+        names = ["reconstruction", *(type(penalty).__name__ for penalty in self.penalties)]
+        return [*names, "corruption"] if self.moments else names
 
     @property
     def mean(self):
@@ -112,19 +131,35 @@ class Problem:
 
     def subset(self, rows, threads):
         """Return the problem on some rows, an array of indices. Statistics and units stay those of all rows."""
-        inputs, weights = [draw.take(rows) for draw in self.inputs], self.weights[rows]
-        targets = self.targets.take(rows) if self.is_corrupted else inputs[0]
+        targets, weights = self.targets.take(rows), self.weights[rows]
 
         def part(block):
             return _constants(self.loss, targets.dense(block).astype(np.float64)) @ weights[block]
 
         perfect, omitted = (targets.sum(part, threads) / weights.sum()).tolist()
         return replace(
-            self, targets=targets, inputs=inputs, weights=weights, perfect_loss=perfect, omitted_loss=omitted
+            self,
+            targets=targets,
+            noise=self.noise and self.noise.take(rows),
+            weights=weights,
+            perfect_loss=perfect,
+            omitted_loss=omitted,
         )
 
+    def with_draws(self, n_rows):
+        """Return the problem with as many draws of its noise as make so many rows."""
+        return replace(self, noise=self.noise.first(-(-n_rows // len(self.targets))))
 
-def make_problem(architecture, penalties, targets, weights, statistics, threads, corrupted=None, n_distinct=None):
+    def batch(self, rows, rng):
+        """Return the problem on some rows, an array of indices, of equal weights, with new draws of its noise.
+
+        The constants stay those of all rows: only its gradient is to be used.
+        """
+        targets = self.targets.take(rows)
+        return replace(self, targets=targets, noise=self.noise.redrawn(targets, rng), weights=np.ones(len(rows)))
+
+
+def make_problem(architecture, penalties, targets, weights, statistics, threads, noise=None):
     """Return the Problem of these parts.
 
     Parameters
@@ -142,11 +177,8 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
 
     threads : RowThreads
 
-    corrupted : list of Rows of shape (n_samples, n_features), default=None
-        Corrupted inputs; None: the inputs are the targets.
-
-    n_distinct : int, default=None
-        Number of distinct rows; None: all of them.
+    noise : Noise, default=None
+        Corruption of the inputs; None: the inputs are the targets.
 
     Raises
     ------
@@ -163,12 +195,10 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         architecture=architecture,
         penalties=penalties,
         targets=targets,
-        inputs=corrupted or [targets],
-        is_corrupted=corrupted is not None,
+        noise=noise,
         weights=weights,
-        n_distinct=n_distinct or len(targets),
         target_statistics=statistics,
-        input_statistics=statistics if corrupted is None else statistics_of(corrupted, weights, threads),
+        input_statistics=noise.statistics(targets, weights, statistics, threads) if noise else statistics,
         loss=loss,
         origin=origin,
         raw_origin=loss.raw_output(origin) if origin.any() else origin,

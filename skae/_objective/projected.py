@@ -59,10 +59,15 @@ class ProjectedObjective(Objective):
         return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype, blocks)
 
     def _first_sweep(self):
-        self._centre = output(self._layers, Dense(self._mean_input))[0]
+        self._centre = self._code_of(output(self._layers, Dense(self._mean_input)))[0]
         terms, _ = super()._first_sweep()
-        mean, gram, cross = (sum(parts) for parts in zip(*(worker.sums[1:] for worker in self._workers), strict=True))
+        mean, gram, cross = (
+            sum(getattr(worker, name) for worker in self._workers) for name in ("mean", "gram", "cross")
+        )
         gram -= np.outer(mean, mean)
+        noise_gram = self._noise_gram()
+        if noise_gram is not None:
+            gram += noise_gram
         cross -= np.outer(self._mean_target, mean)
         precision, total = np.finfo(self._dtype).eps, self._problem.gain
         V, pivot = ridge(gram, cross.T, self._decays.sum(), precision)
@@ -72,12 +77,18 @@ class ProjectedObjective(Objective):
         explained = 0.5 * np.vdot(cross, V.T)
         few_digits = total - explained < _ROUNDINGS * precision * total
         self._from_residuals = few_digits or pivot < np.sqrt(precision)
-        decays = 0.5 * np.vdot(V, V) * self._decays
+        quadratic = 0.5 * np.vdot(V, V) * self._decays
+        if noise_gram is not None:
+            quadratic[-1] = 0.5 * np.vdot(noise_gram, V @ V.T)
         if not self._from_residuals:
-            terms[0] = total - explained - decays.sum()
+            terms[0] = total - explained - quadratic.sum()
         # The targets are less the rounded origin, the intercept, as that of an Objective, is less the exact one.
         intercept = c - self._centre.astype(np.float64) @ V + (self._origin - self._problem.raw_origin)
-        return terms + decays, (V, intercept)
+        return terms + quadratic, (V, intercept)
+
+    def _code_of(self, outputs):
+        """Return the outputs of the layer below the last one, given those of the layers that are laid out."""
+        return outputs
 
     def _add_statistics(self, worker, rows, inputs, outputs):
         super()._add_statistics(worker, rows, inputs, outputs)
@@ -89,7 +100,7 @@ class ProjectedObjective(Objective):
         self._target_block(worker, rows, inputs).transposed_times(weighted, out=worker.cross_product)
         worker.cross += worker.cross_product
 
-    def _reconstruction(self, worker, rows, inputs, outputs, delta):
+    def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
         V, c, VV, cV = self._products
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[: len(delta)])
         value = 0.0

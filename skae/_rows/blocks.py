@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.utils import gen_batches
 
 from skae._rows.factors import Dense, OffsetSparse
@@ -15,8 +15,8 @@ _EVERY = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
-class Rows(ABC):
-    """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface.
+class RowBlocks(ABC):
+    """Rows that are read a block at a time. What computes with the rows of a network's inputs needs no more than this.
 
     Parameters
     ----------
@@ -72,10 +72,6 @@ class Rows(ABC):
         """
 
     @abstractmethod
-    def dense_columns(self, columns):
-        """Return a slice of the columns as an ndarray."""
-
-    @abstractmethod
     def weighted_sum(self, rows, weights):
         """Return the weighted sum, (n_features,) in float64, of a slice of the rows."""
 
@@ -86,6 +82,21 @@ class Rows(ABC):
     @abstractmethod
     def extremes(self):
         """Return each column's minimum and maximum, (n_features,) each."""
+
+
+class Rows(RowBlocks):
+    """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface."""
+
+    @abstractmethod
+    def dense_columns(self, columns):
+        """Return a slice of the columns as an ndarray."""
+
+    @abstractmethod
+    def squared_deviations(self, centre, rows=_EVERY, scratch=None):
+        """Return the squares of a slice of the rows less a centre as a left factor of products, as `centred_by` does.
+
+        The centre is (n_features,) in X's dtype.
+        """
 
     @abstractmethod
     def combine(self, coefficients, mean, threads):
@@ -118,6 +129,12 @@ class DenseRows(Rows):
 
     def dense_columns(self, columns):
         return self.X[:, columns]
+
+    def squared_deviations(self, centre, rows=_EVERY, scratch=None):
+        block = self.X[rows]
+        out = None if scratch is None else scratch[: len(block)]
+        deviations = np.subtract(block, centre, out=out)
+        return Dense(np.square(deviations, out=deviations))
 
     def weighted_sum(self, rows, weights):
         return weights @ self.X[rows].astype(np.float64)
@@ -165,6 +182,12 @@ class SparseRows(Rows):
 
     def dense_columns(self, columns):
         return self.X[:, columns].toarray()
+
+    def squared_deviations(self, centre, rows=_EVERY, scratch=None):
+        # x^2 - 2 x c is zero where x is, and lacks c^2.
+        block = self.X[rows]
+        data = block.data * (block.data - 2 * centre[block.indices])
+        return OffsetSparse(csr_array((data, block.indices, block.indptr), shape=block.shape), -np.square(centre))
 
     def weighted_sum(self, rows, weights):
         return weights @ self.X[rows].astype(np.float64)

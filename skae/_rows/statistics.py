@@ -64,16 +64,25 @@ def scale_about(row_sets, weights, mean, threads):
 
     Raises ValueError if products on that scale leave the range of X's dtype.
     """
-    limits = np.finfo(row_sets[0].dtype)
     squares = variances(row_sets, weights, mean, threads)
     with np.errstate(over="ignore", invalid="ignore"):
-        # A gradient is a product of two deviations and a weight, all perhaps on this scale, and needs its digits too.
-        cube = np.mean(squares) ** 1.5
         # A mean of equal values differs from them by no more than the rounding of its sum.
         rounding = len(weights) * np.finfo(np.float64).eps * mean
         if np.any((squares > 0) & (squares <= rounding**2)):
             squares[_are_constant(row_sets)] = 0
-    is_too_large = not cube * len(mean) < limits.max * limits.eps
+    return root_mean(squares, row_sets)
+
+
+def root_mean(squares, row_sets):
+    """Return the root of the mean of the columns' mean squares.
+
+    Raises ValueError if products on that scale leave the range of X's dtype.
+    """
+    limits = np.finfo(row_sets[0].dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A gradient is a product of two deviations and a weight, all perhaps on this scale, and needs its digits too.
+        cube = np.mean(squares) ** 1.5
+    is_too_large = not cube * len(squares) < limits.max * limits.eps
     is_too_small = cube < limits.tiny / limits.eps and not all(_are_constant([rows]).all() for rows in row_sets)
     if is_too_large or is_too_small:
         low, high = _extremes(row_sets)

@@ -47,7 +47,7 @@ class LBFGS:
         `callback(theta, evaluation, fall, n_evaluations)` is called after every iteration, and may raise StopIteration
         to stop there. `fall` is that of SolverResult. Raises ValueError if the objective is not finite at theta0.
         """
-        search = _Search(objective, callback, self.n_iter_no_change, self._has_ended)
+        search = _Search(objective, callback, self.n_iter_no_change, self.status_after)
         options = {
             "maxiter": self.max_iter,
             "maxfun": self.max_fun,
@@ -78,7 +78,7 @@ class LBFGS:
             status=status,
         )
 
-    def _has_ended(self, value, fall):
+    def status_after(self, value, fall):
         """Return the Status of a search whose value fell by so much in a whole window, or None if it is to go on."""
         if fall < self.tol:
             return Status.CONVERGED
@@ -133,10 +133,7 @@ class _Search:
         if not self._trial_is_finite and self._origin is not None:
             return self._substitute(theta)
         if not self._trial_is_finite:
-            raise ValueError(
-                f"The objective, in units of {self._objective.unit:.3g}, is not finite at the start: "
-                "X is on too large or too small a scale. Scale X first, for example with StandardScaler."
-            )
+            raise not_finite_at_start(self._objective.unit)
         # SciPy's theta is a live buffer.
         self._trial, self._trial_evaluation = (theta.copy(), value, gradient), evaluation
         if self._origin is None:
@@ -182,6 +179,14 @@ class _Search:
         except StopIteration:
             self.status = Status.CALLBACK
             raise
+
+
+def not_finite_at_start(unit):
+    """Return the error of a search whose objective is not finite at its start."""
+    return ValueError(
+        f"The objective, in units of {unit:.3g}, is not finite at the start: "
+        "X is on too large or too small a scale. Scale X first, for example with StandardScaler."
+    )
 
 
 def _largest(gradient):

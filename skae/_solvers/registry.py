@@ -2,9 +2,10 @@
 
 from skae._solvers.closed_form import ClosedForm
 from skae._solvers.search import JointSearch, ProjectedSearch
+from skae._solvers.stochastic import StochasticSearch
 
 # By name, in the order in which "auto" tries them. A new solver is one class and one entry here.
-SOLVERS = {solver.name: solver for solver in (ClosedForm(), ProjectedSearch(), JointSearch())}
+SOLVERS = {solver.name: solver for solver in (ClosedForm(), ProjectedSearch(), StochasticSearch(), JointSearch())}
 
 
 def choose_solver(name, problem, search_options=()):

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from skae._network.parameters import Layout
-from skae._objective.joint import Objective
-from skae._objective.projected import ProjectedObjective
+from skae._objective.choice import objective_class
 from skae._solvers.result import SolverResult, Status
 from skae._solvers.solver import Solver
 from skae._solvers.warm_up import sample, warm_up_phases
@@ -22,7 +21,7 @@ class JointSearch(Solver):
         return None
 
     def solve(self, problem, context):
-        search = Search(problem, Objective, context)
+        search = Search(problem, context)
         if problem.scale:  # constant rows have no second moments
             # Short searches on parts of the rows would undo a start that is already good.
             for phase in warm_up_phases(problem, context) if context.start is None else ():
@@ -43,12 +42,14 @@ class ProjectedSearch(Solver):
             return "tied_weights=True makes the decoder the encoder's transpose"
         if not architecture.loss.is_least_squares:
             return "its loss, or output_activation, does not make the last layer a linear least-squares problem"
+        if problem.noise and problem.noise.has_emphasis:
+            return "the corruption's emphasis gives the entries different weights"
         if any(penalty.acts_on == "weights" and penalty.linear_decays is None for penalty in problem.penalties):
             return "penalties hold one on the weights that is not a weight decay"
         return None
 
     def solve(self, problem, context):
-        return Search(problem, ProjectedObjective, context).finish()
+        return Search(problem, context, is_projected=True).finish()
 
 
 class Search:
@@ -58,16 +59,16 @@ class Search:
     ----------
     problem : Problem
 
-    objective_class : type
-        Objective or a subclass of it.
-
     context : Context
+
+    is_projected : bool, default=False
+        Whether the last layer is eliminated.
     """
 
-    def __init__(self, problem, objective_class, context):
-        self._problem, self._objective_class = problem, objective_class
+    def __init__(self, problem, context, is_projected=False):
+        self._problem, self._objective_class = problem, objective_class(problem, is_projected)
         self._context, self._history = context, context.history
-        layout = Layout(problem.architecture, objective_class.n_layers)
+        layout = Layout(problem.architecture, self._objective_class.n_layers)
         self._variables, self._offset = search_variables(problem, layout)
         if context.start is None:
             self._theta = fresh_start(problem, layout, self._variables, context.rng, context.axes)

@@ -6,7 +6,7 @@ import numpy as np
 
 from skae._network.network import encode, network_at
 from skae._network.parameters import Layout
-from skae._objective.joint import Objective
+from skae._objective.choice import objective_class
 from skae._objective.problem import mean_loss
 from skae._rows.principal_axes import principal_axes
 from skae._rows.statistics import column_means
@@ -80,7 +80,7 @@ def examine(problem, result, threads):
     pca_share = None
     if _is_unit_bound(problem):
         pca_share = _pca_share(problem, problem.weights, problem.mean, threads)
-    of_random = min(1, n_components / min(problem.n_distinct - 1, n_features))
+    of_random = min(1, n_components / min(len(problem.targets) - 1, n_features))
     is_dominated = len(problem.outliers) > 0 and share < FAR_BELOW * _attainable(problem, of_random, threads)
     if share >= _SHARE_OF_RANDOM * of_random:
         return Verdict(share, pca_share=pca_share, is_dominated=is_dominated, unmet=unmet)
@@ -137,9 +137,9 @@ def _costs(problem, threads):
     """Return the penalties at a fresh start, in the unit of the loss."""
     layout = Layout(problem.architecture)
     variables, offset = search_variables(problem, layout)
-    objective = Objective(problem, variables, offset=offset, threads=threads)
+    objective = objective_class(problem)(problem, variables, offset=offset, threads=threads)
     start = fresh_start(problem, layout, variables, np.random.default_rng(0))
-    return objective(start).terms[1:] / problem.loss_unit
+    return objective(start).terms[1 : 1 + len(problem.penalties)] / problem.loss_unit
 
 
 def _mean_of_codes(values, problem, network, threads):

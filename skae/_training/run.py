@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._network.parameters import Parameters
-from skae._objective.joint import objective_terms
+from skae._objective.choice import objective_terms
 from skae._objective.problem import Problem, mean_loss
 from skae._rows.threads import row_threads
 from skae._solvers.history import History, Watcher

@@ -1,0 +1,228 @@
+r"""The expectation over a corruption of the inputs, by its mean and variance: one-layer encoder, squared error.
+
+Let m be the mean of row i's corrupted input and v its variance. The pre-activation of unit j has the mean
+a = w_j^T m + b_j and the variance q = sum_k v_k w_kj^2. As a sum over many features it is about Gaussian, and the
+expectations of the output g and of its derivatives are taken over the three nodes of the Gauss-Hermite rule,
+
+    h = E g,  s = E g',  t = E g'',    E f = 2/3 f(a) + 1/6 f(a + sqrt(3 q)) + 1/6 f(a - sqrt(3 q)).
+
+Under squared error, with the decoder V and * entry by entry,
+
+    E l = mean_i 1/2 ||V^T h_i + c - x_i||^2 + 1/2 tr(V^T M V),
+    M = (mean_i s_i s_i^T) * K + 1/2 (mean_i t_i t_i^T) * K * K,    K = W^T D W,  D = diag(mean_i v_i).
+
+M are the first two terms of the covariance of functions of Gaussian variables with the covariance K. For Gaussian
+noise the whole is exact to third order in its level. For other corruptions v depends on the row, and the product of
+means stands for the mean of the products.
+
+References
+----------
+M. Chen, K. Weinberger, F. Sha and Y. Bengio, "Marginalized denoising auto-encoders for nonlinear representations",
+ICML 2014, where M is diagonal and of first order: duplicated units evade that.
+"""
+
+import numpy as np
+
+from skae._network.architecture import Layer
+from skae._network.propagation import backward, forward
+from skae._objective.joint import Objective
+from skae._objective.projected import ProjectedObjective
+from skae._rows.factors import Dense
+from skae._rows.threads import SERIAL
+from skae.activations import ACTIVATIONS
+
+
+# Of the nodes a and a +- sqrt(3 q).
+_WEIGHTS = 2 / 3, 1 / 6, 1 / 6
+
+
+class _Marginal:
+    """What an objective does otherwise if the expectation over the corruption is taken by its Moments.
+
+    The inputs are the clean rows: the mean of the corrupted ones is (1 - share) x + share filling, so that the first
+    layer gets the weight (1 - share) W and another intercept. Its outputs are the pre-activations.
+    """
+
+    _n_swept_first = 1
+
+    def __init__(self, problem, variables, *, threads=SERIAL, **options):
+        super().__init__(problem, variables, threads=threads, **options)
+        share, filling, variance = problem.moments
+        self._kept, self._factor, self._variance = 1 - share, share * (1 - share), variance
+        self._filling = filling.astype(self._dtype)
+        self._shift = share * (filling - self._offset)
+        v = self._factor * np.concatenate([problem.targets.squared_deviations(self._filling, b).dense().sum(axis=1) for b in problem.targets.blocks()]) + variance.sum()
+        self._phi = (v / (problem.weights @ v / problem.weights.sum())).astype(self._dtype)[:, None]
+        self._mean_variance = problem.noise.mean_variance(problem.targets, problem.weights, threads)
+        (n_features, size), dtype = problem.architecture.widths, self._dtype
+        self._layers[0] = Layer(np.empty((n_features, size), dtype), np.empty(size, dtype), ACTIVATIONS["identity"])
+        # Three times the variance of the pre-activations, row by row if it depends on the row.
+        self._spreads = np.empty((len(self._row_weights) if self._factor else 1, size), dtype)
+
+    def _shares(self, rows):
+        first = self._column[rows] * self._phi[rows]
+        return first, first * self._phi[rows]
+
+    def _make_worker(self, n_rows, blocks):
+        worker = super()._make_worker(n_rows, blocks)
+        n_features, size = self._architecture.widths
+        worker.squares = np.empty((n_rows, n_features), self._dtype)
+        worker.slopes, worker.curvatures = np.empty((2, size, size))
+        worker.sums += [worker.slopes, worker.curvatures]
+        return worker
+
+    def _set_parameters(self, theta):
+        super()._set_parameters(theta)
+        weights, intercepts = self._layout.views(self._parameters)
+        W, encoder = weights[0], self._layers[0]
+        encoder.weight[...] = self._kept * W
+        encoder.intercept[...] = intercepts[0] + self._shift @ W
+        squares = np.square(W)
+        self._squares, of_all = (3 * self._factor * squares).astype(self._dtype), 3 * (self._variance @ squares)
+        self._spread_of_all = of_all.astype(self._dtype)
+        if not self._factor:
+            self._spreads[...] = np.sqrt(self._spread_of_all)
+        self._weighted = self._mean_variance[:, None] * W
+        self._covariance = W.T @ self._weighted
+
+    def _noise_gram(self):
+        """Return M."""
+        slopes, curvatures = self._moments_of_derivatives()
+        return (slopes + 0.5 * curvatures * self._covariance) * self._covariance
+
+    def _moments_of_derivatives(self):
+        return [sum(getattr(worker, name) for worker in self._workers) for name in ("slopes", "curvatures")]
+
+    def _first_sweep(self):
+        terms, last_layer = super()._first_sweep()
+        weights, _ = self._layout.views(self._parameters)
+        V = weights[1] if last_layer is None else last_layer[0]
+        VV, K, M = V @ V.T, self._covariance, self._noise_gram()
+        self._of_slopes, self._of_curvatures = (part.astype(self._dtype) for part in (K * VV, 0.5 * K * K * VV))
+        slopes, curvatures = self._moments_of_derivatives()
+        self._own_gradients = [self._weighted @ ((slopes + curvatures * K) * VV)]
+        if last_layer is None:
+            terms[-1] = 0.5 * np.vdot(M, VV)
+            self._own_gradients.append(M @ V)
+        return terms, last_layer
+
+    def _penalise_weights(self, terms, gradient):
+        super()._penalise_weights(terms, gradient)
+        weight_gradients, intercept_gradients = self._layout.views(gradient)
+        weight_gradients[0] += np.outer(self._shift, intercept_gradients[0])
+        for dW, part in zip(weight_gradients, self._own_gradients, strict=True):
+            dW += part
+
+    def _code_of(self, outputs):
+        return self._architecture.code.forward(outputs.copy())
+
+    def _add_statistics(self, worker, rows, inputs, outputs):
+        if self._factor:
+            spreads = self._spreads[rows]
+            self._squared_deviations(worker, rows).times(self._squares, out=spreads)
+            spreads += self._spread_of_all
+            np.sqrt(np.maximum(spreads, 0, out=spreads), out=spreads)
+        nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
+        first, second = self._shares(rows)
+        worker.slopes += (nodes.slope * first).T @ nodes.slope
+        worker.curvatures += (nodes.curvature * second).T @ nodes.curvature
+        super()._add_statistics(worker, rows, inputs, [nodes.output])
+
+    def _squared_deviations(self, worker, rows):
+        return self._problem.targets.squared_deviations(self._filling, rows, worker.squares)
+
+    def _spreads_of(self, rows):
+        return self._spreads[rows] if self._factor else self._spreads
+
+    def _add_block(self, worker, draw, rows, terms):
+        inputs, outputs = self._block(worker, draw, rows)
+        deltas = [delta[: len(outputs[0])] for delta in worker.deltas]
+        nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
+        outputs = [nodes.output, *outputs[1:]]
+        above, code = self._layers[1:], Dense(outputs[0])
+        forward(above, code, outputs[1:])
+        terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
+        backward(
+            above,
+            code,
+            outputs[1:],
+            deltas[1:],
+            [None] * len(above),
+            worker.weight_gradients[1:],
+            worker.intercept_gradients[1:],
+            worker.products[1:],
+        )
+        if above:
+            np.matmul(deltas[1], above[0].weight.T, out=deltas[0])
+        of_slope, of_curvature = nodes.slope @ self._of_slopes, nodes.curvature @ self._of_curvatures
+        first, second = self._shares(rows)
+        of_slope *= first
+        of_curvature *= second
+        self._encode_backward(worker, rows, inputs, *nodes.backward(deltas[0], of_slope, of_curvature))
+
+    def _encode_backward(self, worker, rows, inputs, delta, delta_q):
+        """Add the gradients of the encoder, given those of the pre-activations' means and of three times variances."""
+        W, product = self._layout.views(self._parameters)[0][0], worker.products[0]
+        inputs.transposed_times(delta, out=product)
+        worker.weight_gradients[0] += self._kept * product
+        worker.intercept_gradients[0] += delta.sum(axis=0)
+        squares = np.multiply.outer(self._variance, delta_q.sum(axis=0, dtype=np.float64))
+        if self._factor:
+            self._squared_deviations(worker, rows).transposed_times(delta_q, out=product)
+            squares += self._factor * product
+        squares *= 6 * W
+        worker.weight_gradients[0] += squares
+
+
+class MarginalObjective(_Marginal, Objective):
+    """The Objective in expectation over a corruption, by its moments."""
+
+
+class MarginalProjectedObjective(_Marginal, ProjectedObjective):
+    """The ProjectedObjective in expectation over a corruption, by its moments: M joins the Gram matrix."""
+
+
+class _Nodes:
+    """An activation at the three nodes of its pre-activations' distributions.
+
+    Parameters
+    ----------
+    activation : Activation
+
+    a : ndarray of shape (n_rows, n_units)
+        Means of the pre-activations.
+
+    spread : ndarray of shape (n_rows or 1, n_units)
+        Distance of the outer nodes.
+
+    Attributes
+    ----------
+    output, slope, curvature : ndarray of shape (n_rows, n_units)
+        Expectations of the output and of its first two derivatives.
+    """
+
+    def __init__(self, activation, a, spread):
+        self._spread = spread
+        outputs = [activation.forward(node) for node in (a.copy(), a + spread, a - spread)]
+        self._slopes, self._curvatures, self._thirds = (
+            [derivative(A) for A in outputs]
+            for derivative in (activation.derivative, activation.second_derivative, activation.third_derivative)
+        )
+        self.output, self.slope, self.curvature = map(_expectation, (outputs, self._slopes, self._curvatures))
+
+    def backward(self, of_output, of_slope, of_curvature):
+        """Return the gradients of `a` and of the squared spread, given those of the three expectations."""
+        deltas = [
+            weight * (of_output * slope + of_slope * curvature + of_curvature * third)
+            for weight, slope, curvature, third in zip(
+                _WEIGHTS, self._slopes, self._curvatures, self._thirds, strict=True
+            )
+        ]
+        # Without a spread the nodes are one, and the second result belongs to variances that are zero for all weights.
+        of_spread = np.zeros_like(of_output)
+        np.divide(deltas[1] - deltas[2], 2 * self._spread, out=of_spread, where=self._spread > 0)
+        return sum(deltas), of_spread
+
+
+def _expectation(at_nodes):
+    return sum(weight * values for weight, values in zip(_WEIGHTS, at_nodes, strict=True))
