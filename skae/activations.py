@@ -133,11 +133,18 @@ class Logistic(Activation):
         return slope
 
     def second_derivative(self, A):
-        return A * (1 - A) * (1 - 2 * A)
+        curvature = self.derivative(A)
+        factor = -2 * A
+        factor += 1
+        curvature *= factor
+        return curvature
 
     def third_derivative(self, A):
-        slope = A * (1 - A)
-        return slope * (1 - 6 * slope)
+        third = self.derivative(A)
+        factor = -6 * third
+        factor += 1
+        third *= factor
+        return third
 
     def backward(self, A, delta):
         delta *= A
@@ -168,11 +175,17 @@ class Tanh(Activation):
         return np.subtract(1, slope, out=slope)
 
     def second_derivative(self, A):
-        return -2 * A * (1 - A * A)
+        curvature = self.derivative(A)
+        curvature *= A
+        curvature *= -2
+        return curvature
 
     def third_derivative(self, A):
-        squares = A * A
-        return (1 - squares) * (6 * squares - 2)
+        third = self.derivative(A)
+        factor = -6 * third
+        factor += 4
+        third *= factor
+        return third
 
     def backward(self, A, delta):
         A *= A

@@ -119,7 +119,6 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
     def _noise(self, architecture, rows, weights, rng):
         """Return the Noise of the inputs, or None."""
-        return None
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:

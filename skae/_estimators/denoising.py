@@ -6,7 +6,7 @@ from collections.abc import Callable
 from skae._compat import InvalidParameterError, one_of, reals
 from skae._estimators.base import BaseAutoencoder
 from skae._estimators.declaration import estimator
-from skae._objective.noise import Noise, PreparedCorruption, drawn
+from skae._objective.noise import PreparedCorruption, drawn, marginal
 from skae.corruption import CORRUPTIONS, Corruption
 
 
@@ -114,4 +114,4 @@ class DenoisingAutoencoder(BaseAutoencoder):
             raise ValueError(f"expectation='marginal' does not apply: {reason}. Set expectation='auto'.")
         if self.expectation == "fresh" or reason is not None:
             return drawn(prepared, rows, architecture.layer_widths, rng)
-        return Noise(moments=prepared.moments)
+        return marginal(prepared, rows, weights, architecture.widths[-1], rng)

@@ -211,14 +211,16 @@ class Objective:
         if self._n_swept_first:
             self._sum_statistics()
             mean = sum(worker.mean_code for worker in self._workers)
-            self._mean_code = mean if self._mean_code is None else mean + self.mean_code_memory * (self._mean_code - mean)
+            self._mean_code = (
+                mean if self._mean_code is None else mean + self.mean_code_memory * (self._mean_code - mean)
+            )
             self._mean_code_gradient[...] = 0
             for term, penalty in self._on_mean_code:
                 terms[term] = penalty.on_mean_code(self._mean_code, self._architecture.code, self._mean_code_gradient)
         return terms, None
 
     def _noise_gram(self):
-        """Return what noise in expectation adds to the Gram matrix of the code, (n_components, n_components), or None."""
+        """Return what a marginal expectation adds to the Gram matrix of the code, (width, width), or None."""
 
     def _sum_statistics(self):
         """Leave in every worker its sums over the rows."""
@@ -311,4 +313,3 @@ class Objective:
                 encoder, encoded, row_weights, own_deltas[:depth], worker.weight_gradients[:depth]
             )
         return own_deltas
-

@@ -21,6 +21,8 @@ M. Chen, K. Weinberger, F. Sha and Y. Bengio, "Marginalized denoising auto-encod
 ICML 2014, where M is diagonal and of first order: duplicated units evade that.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from skae._network.architecture import Layer
@@ -31,9 +33,8 @@ from skae._rows.factors import Dense
 from skae._rows.threads import SERIAL
 from skae.activations import ACTIVATIONS
 
-
-# Of the nodes a and a +- sqrt(3 q).
-_WEIGHTS = 2 / 3, 1 / 6, 1 / 6
+# Weights of the node a and of each of a +- sqrt(3 q).
+_CENTRAL, _OUTER = 2 / 3, 1 / 6
 
 
 class _Marginal:
@@ -51,23 +52,18 @@ class _Marginal:
         self._kept, self._factor, self._variance = 1 - share, share * (1 - share), variance
         self._filling = filling.astype(self._dtype)
         self._shift = share * (filling - self._offset)
-        v = self._factor * np.concatenate([problem.targets.squared_deviations(self._filling, b).dense().sum(axis=1) for b in problem.targets.blocks()]) + variance.sum()
-        self._phi = (v / (problem.weights @ v / problem.weights.sum())).astype(self._dtype)[:, None]
-        self._mean_variance = problem.noise.mean_variance(problem.targets, problem.weights, threads)
         (n_features, size), dtype = problem.architecture.widths, self._dtype
+        self._variances, self._groups = problem.noise.variances.astype(self._dtype), _Groups(problem.noise.group_of)
+        self._covariances = np.empty((len(self._variances), size, size), self._dtype)
         self._layers[0] = Layer(np.empty((n_features, size), dtype), np.empty(size, dtype), ACTIVATIONS["identity"])
         # Three times the variance of the pre-activations, row by row if it depends on the row.
         self._spreads = np.empty((len(self._row_weights) if self._factor else 1, size), dtype)
-
-    def _shares(self, rows):
-        first = self._column[rows] * self._phi[rows]
-        return first, first * self._phi[rows]
 
     def _make_worker(self, n_rows, blocks):
         worker = super()._make_worker(n_rows, blocks)
         n_features, size = self._architecture.widths
         worker.squares = np.empty((n_rows, n_features), self._dtype)
-        worker.slopes, worker.curvatures = np.empty((2, size, size))
+        worker.slopes, worker.curvatures = np.empty((2, len(self._problem.noise.variances), size, size))
         worker.sums += [worker.slopes, worker.curvatures]
         return worker
 
@@ -82,13 +78,20 @@ class _Marginal:
         self._spread_of_all = of_all.astype(self._dtype)
         if not self._factor:
             self._spreads[...] = np.sqrt(self._spread_of_all)
-        self._weighted = self._mean_variance[:, None] * W
-        self._covariance = W.T @ self._weighted
+        self._set_covariances(W.astype(self._dtype))
+
+    def _set_covariances(self, W):
+        """Set K of each group."""
+
+        def fill(number):
+            np.matmul(W.T * self._variances[number], W, out=self._covariances[number])
+
+        list(self._threads.map(fill, range(len(self._variances))))
 
     def _noise_gram(self):
         """Return M."""
         slopes, curvatures = self._moments_of_derivatives()
-        return (slopes + 0.5 * curvatures * self._covariance) * self._covariance
+        return np.sum((slopes + 0.5 * curvatures * self._covariances) * self._covariances, axis=0)
 
     def _moments_of_derivatives(self):
         return [sum(getattr(worker, name) for worker in self._workers) for name in ("slopes", "curvatures")]
@@ -96,15 +99,28 @@ class _Marginal:
     def _first_sweep(self):
         terms, last_layer = super()._first_sweep()
         weights, _ = self._layout.views(self._parameters)
-        V = weights[1] if last_layer is None else last_layer[0]
-        VV, K, M = V @ V.T, self._covariance, self._noise_gram()
+        W, V = weights[0], weights[1] if last_layer is None else last_layer[0]
+        VV, K, M = V @ V.T, self._covariances, self._noise_gram()
         self._of_slopes, self._of_curvatures = (part.astype(self._dtype) for part in (K * VV, 0.5 * K * K * VV))
         slopes, curvatures = self._moments_of_derivatives()
-        self._own_gradients = [self._weighted @ ((slopes + curvatures * K) * VV)]
+        of_covariances = (slopes + curvatures * K) * VV
+        self._own_gradients = [self._of_covariances(W, of_covariances)]
         if last_layer is None:
             terms[-1] = 0.5 * np.vdot(M, VV)
             self._own_gradients.append(M @ V)
         return terms, last_layer
+
+    def _of_covariances(self, W, parts):
+        """Return the gradient of W, given half of those of the groups' covariances."""
+        W, parts, n_threads = W.astype(self._dtype), parts.astype(self._dtype), self._threads.n_threads
+
+        def add(first):
+            total = np.zeros_like(W)
+            for v, part in zip(self._variances[first::n_threads], parts[first::n_threads], strict=True):
+                total += v[:, None] * (W @ part)
+            return total
+
+        return sum(self._threads.map(add, range(min(n_threads, len(parts)))))
 
     def _penalise_weights(self, terms, gradient):
         super()._penalise_weights(terms, gradient)
@@ -123,9 +139,9 @@ class _Marginal:
             spreads += self._spread_of_all
             np.sqrt(np.maximum(spreads, 0, out=spreads), out=spreads)
         nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
-        first, second = self._shares(rows)
-        worker.slopes += (nodes.slope * first).T @ nodes.slope
-        worker.curvatures += (nodes.curvature * second).T @ nodes.curvature
+        shares = self._column[rows]
+        for total, derivative in ((worker.slopes, nodes.slope), (worker.curvatures, nodes.curvature)):
+            self._groups.add_moments(rows, derivative, shares, total)
         super()._add_statistics(worker, rows, inputs, [nodes.output])
 
     def _squared_deviations(self, worker, rows):
@@ -154,10 +170,10 @@ class _Marginal:
         )
         if above:
             np.matmul(deltas[1], above[0].weight.T, out=deltas[0])
-        of_slope, of_curvature = nodes.slope @ self._of_slopes, nodes.curvature @ self._of_curvatures
-        first, second = self._shares(rows)
-        of_slope *= first
-        of_curvature *= second
+        of_slope = self._groups.products(rows, nodes.slope, self._of_slopes)
+        of_curvature = self._groups.products(rows, nodes.curvature, self._of_curvatures)
+        of_slope *= self._column[rows]
+        of_curvature *= self._column[rows]
         self._encode_backward(worker, rows, inputs, *nodes.backward(deltas[0], of_slope, of_curvature))
 
     def _encode_backward(self, worker, rows, inputs, delta, delta_q):
@@ -182,6 +198,48 @@ class MarginalProjectedObjective(_Marginal, ProjectedObjective):
     """The ProjectedObjective in expectation over a corruption, by its moments: M joins the Gram matrix."""
 
 
+class _Groups:
+    """Sums and products in which every group of rows has a matrix of its own.
+
+    Parameters
+    ----------
+    group_of : ndarray of shape (n_rows,)
+        Numbers of the groups.
+    """
+
+    def __init__(self, group_of):
+        self._group_of, self._parts_of = group_of, {}
+
+    def _parts(self, rows):
+        """Return the order that sorts a slice of the rows by groups, and pairs of a group and its slice there."""
+        key = rows.start, rows.stop
+        if key not in self._parts_of:
+            group_of = self._group_of[rows]
+            order = np.argsort(group_of, kind="stable")
+            numbers, starts = np.unique(group_of[order], return_index=True)
+            edges = pairwise([*starts, len(order)])
+            self._parts_of[key] = order, [(number, slice(*edge)) for number, edge in zip(numbers, edges, strict=True)]
+        return self._parts_of[key]
+
+    def add_moments(self, rows, A, shares, out):
+        """Add the second moment of A's columns, rows weighted by their shares, of each group to its matrix."""
+        order, parts = self._parts(rows)
+        A = A[order]
+        weighted = A * shares[order]
+        for number, part in parts:
+            out[number] += weighted[part].T @ A[part]
+
+    def products(self, rows, A, matrices):
+        """Return the product of each row of A with the matrix of its group."""
+        order, parts = self._parts(rows)
+        A = A[order]
+        products, result = np.empty_like(A), np.empty_like(A)
+        for number, part in parts:
+            np.matmul(A[part], matrices[number], out=products[part])
+        result[order] = products
+        return result
+
+
 class _Nodes:
     """An activation at the three nodes of its pre-activations' distributions.
 
@@ -202,27 +260,29 @@ class _Nodes:
     """
 
     def __init__(self, activation, a, spread):
-        self._spread = spread
-        outputs = [activation.forward(node) for node in (a.copy(), a + spread, a - spread)]
-        self._slopes, self._curvatures, self._thirds = (
-            [derivative(A) for A in outputs]
-            for derivative in (activation.derivative, activation.second_derivative, activation.third_derivative)
+        self._activation, self._spread = activation, spread
+        self._outputs = activation.forward(np.stack([a, a + spread, a - spread]))
+        self._slopes, self._curvatures = (
+            derivative(self._outputs) for derivative in (activation.derivative, activation.second_derivative)
         )
-        self.output, self.slope, self.curvature = map(_expectation, (outputs, self._slopes, self._curvatures))
+        self.output, self.slope, self.curvature = map(_expectation, (self._outputs, self._slopes, self._curvatures))
 
     def backward(self, of_output, of_slope, of_curvature):
         """Return the gradients of `a` and of the squared spread, given those of the three expectations."""
-        deltas = [
-            weight * (of_output * slope + of_slope * curvature + of_curvature * third)
-            for weight, slope, curvature, third in zip(
-                _WEIGHTS, self._slopes, self._curvatures, self._thirds, strict=True
-            )
-        ]
+        deltas, thirds = self._slopes, self._activation.third_derivative(self._outputs)
+        for part, gradient in ((deltas, of_output), (self._curvatures, of_slope), (thirds, of_curvature)):
+            part *= gradient
+        deltas += self._curvatures
+        deltas += thirds
         # Without a spread the nodes are one, and the second result belongs to variances that are zero for all weights.
         of_spread = np.zeros_like(of_output)
         np.divide(deltas[1] - deltas[2], 2 * self._spread, out=of_spread, where=self._spread > 0)
-        return sum(deltas), of_spread
+        of_spread *= _OUTER
+        return _expectation(deltas), of_spread
 
 
 def _expectation(at_nodes):
-    return sum(weight * values for weight, values in zip(_WEIGHTS, at_nodes, strict=True))
+    result = at_nodes[1] + at_nodes[2]
+    result *= _OUTER
+    result += _CENTRAL * at_nodes[0]
+    return result

@@ -5,6 +5,7 @@ from math import ceil
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.cluster import KMeans
 
 from skae._network.propagation import block_rows
 from skae._rows.blocks import RowBlocks, rows_of
@@ -16,6 +17,13 @@ from skae.corruption import CORRUPTIONS, Corruption, Moments
 # The fixed draws have at least so many rows: many parameters fit few of them, noise and all. With 5,000 rows of MNIST
 # and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03 instead of 5.90.
 _MIN_DRAWN_ROWS = 20_000
+
+# Groups of rows with similar noise, whose covariances the marginal expectation keeps apart. On digits with masking,
+# 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
+_MAX_GROUPS, _GROUP_ROWS = 64, 32
+
+# Entries of the covariances of all groups, and rows a group that k-means sees.
+_GROUP_ENTRIES, _SAMPLE_ROWS = 2**20, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +39,19 @@ class Noise:
         Makes new draws. None: the inputs are all there are.
 
     moments : Moments or None
+
+    group_of : ndarray of shape (n_samples,) or None
+        With moments, numbers of groups of rows whose noise has similar variances.
+
+    variances : ndarray of shape (n_groups, n_features) or None
+        The mean variances of the noise in each group.
     """
 
     inputs: list[RowBlocks] = field(default_factory=list)
     prepared: "PreparedCorruption | None" = None
     moments: Moments | None = None
+    group_of: np.ndarray | None = None
+    variances: np.ndarray | None = None
 
     @property
     def has_emphasis(self):
@@ -48,7 +64,8 @@ class Noise:
 
     def take(self, rows):
         """Return the noise of some rows, an array of indices."""
-        return replace(self, inputs=[draw.take(rows) for draw in self.inputs])
+        group_of = None if self.group_of is None else self.group_of[rows]
+        return replace(self, inputs=[draw.take(rows) for draw in self.inputs], group_of=group_of)
 
     def first(self, n_draws):
         """Return the noise with its first draws alone."""
@@ -67,12 +84,52 @@ class Noise:
         share, filling, _ = self.moments
         mean = (1 - share) * target_statistics.mean + share * filling
         squares = (1 - share) ** 2 * variances([targets], weights, target_statistics.mean, threads)
-        return Statistics(mean, root_mean(squares + self.mean_variance(targets, weights, threads), [targets]))
+        squares += np.bincount(self.group_of, weights) @ self.variances / weights.sum()
+        return Statistics(mean, root_mean(squares, [targets]) if squares.any() else 0.0)
 
-    def mean_variance(self, targets, weights, threads):
-        """Return the mean over the rows of the noise's variance, (n_features,)."""
-        share, filling, variance = self.moments
-        return share * (1 - share) * variances([targets], weights, filling, threads) + variance
+
+def marginal(prepared, targets, weights, size, rng):
+    """Return the Noise whose expectation is taken by its moments.
+
+    Parameters
+    ----------
+    prepared : PreparedCorruption
+
+    targets : Rows of shape (n_samples, n_features)
+
+    weights : ndarray of shape (n_samples,)
+
+    size : int
+        The number of units.
+
+    rng : numpy.random.Generator
+    """
+    share, filling, variance = prepared.moments
+    factor, n_features = share * (1 - share), targets.shape[1]
+    if not factor:
+        return Noise(
+            moments=prepared.moments, group_of=np.zeros(len(targets), dtype=int), variances=variance[None].copy()
+        )
+    n_groups = max(1, min(_MAX_GROUPS, _GROUP_ENTRIES // size**2, len(targets) // _GROUP_ROWS))
+    group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
+    totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
+    for number in np.unique(group_of):
+        rows = np.flatnonzero(group_of == number)
+        sums[number] = targets.take(rows).weighted_squares(slice(None), weights[rows], filling)
+    sums /= np.where(totals > 0, totals, 1)[:, None]
+    return Noise(moments=prepared.moments, group_of=group_of, variances=factor * sums + variance)
+
+
+def _grouped(targets, filling, n_groups, rng):
+    """Return the number of each row's group, by k-means of the squared deviations from the filling."""
+
+    def squares(rows, block=slice(None)):
+        factor = rows.squared_deviations(filling, block)
+        return factor.rows if issparse(rows.X) else factor.dense()
+
+    sample = targets.take(np.sort(rng.permutation(len(targets))[: _SAMPLE_ROWS * n_groups]))
+    groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(squares(sample))
+    return np.concatenate([groups.predict(squares(targets, block)) for block in targets.blocks()])
 
 
 def drawn(prepared, targets, widths, rng):
@@ -152,7 +209,9 @@ class PreparedCorruption:
         if architecture.code.third_derivative(np.zeros(1)) is None:
             return f"the activation {architecture.code!r} is not smooth"
         if self.moments is None:
-            return f"the entries are not corrupted each on its own, or not with a known variance, by {self._corruption!r}"
+            return (
+                f"the entries are not corrupted each on its own, or not with a known variance, by {self._corruption!r}"
+            )
         if self.has_emphasis:
             return "the corruption's emphasis gives the entries different weights"
         if any(penalty.acts_on != "weights" for penalty in penalties):

@@ -26,7 +26,7 @@ from skae._variables.start import fresh_start, theta_of
 _BATCH_ROWS, _ITERATION_ROWS = 100, 4000
 
 # The step sizes that are tried, and for how many steps. The variables of the search make them independent of the unit
-# of X. On MNIST and digits, one layer of logistic units takes 0.05, relu 0.01, and a deep tanh net diverges above 0.005.
+# of X. On MNIST, one layer of logistic units takes 0.05 and relu 0.01, and a deep tanh net diverges above 0.005.
 _RATES, _TRIAL_STEPS = (0.05, 0.02, 0.01, 0.005, 0.001), 50
 
 # The step size is halved after an iteration that falls by less than this share of tol, but not twice in a row. A search
@@ -113,16 +113,14 @@ class _Run:
         def objective(part):
             return objective_class(part)(part, variables, offset=offset, threads=context.threads)
 
-        n_rows = len(problem.targets)
-        self._batch_rows = n_rows // max(1, n_rows // _BATCH_ROWS)
-        self._n_steps = max(n_rows, _ITERATION_ROWS) // self._batch_rows
-        self._has_equal_weights = np.all(problem.weights == problem.weights[0])
+        self._n_rows = len(problem.targets)
+        self._n_steps = max(self._n_rows, _ITERATION_ROWS) // _BATCH_ROWS
         self._on_fixed = objective(problem)
-        self._on_batch = objective(problem.batch(np.arange(self._batch_rows), self._rng))
+        self._on_batch = objective(problem.batch(np.zeros(_BATCH_ROWS, dtype=int), self._rng))
         self._on_batch.mean_code_memory = Adam._MEMORY
 
     def search(self):
-        """Search until the fixed draws no longer gain, a cap is hit or a watcher asks to stop; return a SolverResult."""
+        """Search until the fixed draws no longer gain, or a cap or a watcher ends it; return the SolverResult."""
         history, limits, unit = self._context.history, self._context.limits, self._problem.loss_unit
         theta, evaluation = self._start, self._evaluated(self._start)
         values = [evaluation.value / unit]
@@ -156,7 +154,7 @@ class _Run:
         """Report an iterate to the history; return the Status with which the search ends there, or None."""
         history, limits, fall = self._context.history, self._context.limits, values[0] - values[-1]
         try:
-            history.add(**self._point(theta, evaluation), fall=fall, n_rows=len(self._problem.targets))
+            history.add(**self._point(theta, evaluation), fall=fall, n_rows=self._n_rows)
         except StopIteration:
             return Status.CALLBACK
         if len(values) > limits.n_iter_no_change and (status := limits.status_after(values[-1], fall)):
@@ -169,7 +167,7 @@ class _Run:
         return {"terms": evaluation.terms, "parameters_of": lambda: self._on_fixed.parameters(theta, evaluation)}
 
     def _evaluated(self, theta):
-        self._context.history.n_rows_evaluated += len(self._problem.targets)
+        self._context.history.n_rows_evaluated += self._n_rows
         return self._on_fixed(theta)
 
     def _adam_of_best_rate(self):
@@ -189,17 +187,17 @@ class _Run:
             self._on_batch.go_on_with(self._problem.batch(rows, rng))
             with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are no progress
                 adam.step(self._on_batch(adam.theta).gradient)
-        self._context.history.n_rows_evaluated += n_steps * self._batch_rows
+        # One evaluation is of all fixed draws.
+        self._context.history.n_rows_evaluated += n_steps * _BATCH_ROWS // len(self._problem.inputs)
 
     def _batches(self, rng):
         """Yield indices of rows, each row once a pass, or as often as its weight says on average."""
-        weights, size = self._problem.weights, self._batch_rows
-        n_rows = len(weights)
+        weights = self._problem.weights
+        shares, are_equal = weights / weights.sum(), np.all(weights == weights[0])
+        waiting = np.empty(0, dtype=int)
         while True:
-            order = (
-                rng.permutation(n_rows)
-                if self._has_equal_weights
-                else rng.choice(n_rows, n_rows, p=weights / weights.sum())
-            )
-            for start in range(0, n_rows - size + 1, size):
-                yield order[start : start + size]
+            while len(waiting) < _BATCH_ROWS:
+                order = rng.permutation(self._n_rows) if are_equal else rng.choice(self._n_rows, self._n_rows, p=shares)
+                waiting = np.append(waiting, order)
+            yield waiting[:_BATCH_ROWS]
+            waiting = waiting[_BATCH_ROWS:]
