@@ -14,9 +14,9 @@ from skae._rows.statistics import Statistics, root_mean, statistics_of, variance
 from skae._validation import canonical
 from skae.corruption import CORRUPTIONS, Corruption, Moments
 
-# The fixed draws have at least so many rows: many parameters fit few of them, noise and all. With 5,000 rows of MNIST
+# The fixed draws have at least so many rows, unless that takes too many draws: many parameters fit few of them, noise and all. With 5,000 rows of MNIST
 # and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03 instead of 5.90.
-_MIN_DRAWN_ROWS = 20_000
+_MIN_DRAWN_ROWS, _MAX_DRAWS = 20_000, 100
 
 # Groups of rows with similar noise, whose covariances the marginal expectation keeps apart. On digits with masking,
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
@@ -151,7 +151,7 @@ def drawn(prepared, targets, widths, rng):
     n_rows, seed = len(targets), int(rng.integers(2**63))
     # An even number of chunks suits two threads, and the draws may not depend on how many there are.
     n_chunks = 2 * ceil(n_rows / (2 * block_rows(widths)))
-    draws = range(ceil(_MIN_DRAWN_ROWS / n_rows))
+    draws = range(min(_MAX_DRAWS, ceil(_MIN_DRAWN_ROWS / n_rows)))
     return Noise([DrawnRows(targets.X, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in draws], prepared)
 
 
