@@ -48,12 +48,14 @@ scale_code : bool or "auto", default={scale_code}
 penalties : sequence of penalty objects, default={penalties}
     Further terms of the objective, from `skae.penalties`.
 
-solver : {{"auto", "svd", "varpro", "lbfgs"}}, default={solver}
+solver : {{"auto", "svd", "varpro", "adam", "lbfgs"}}, default={solver}
     "svd" is the closed form of the linear autoencoder. "varpro" searches with L-BFGS over all layers but a linear,
     untied last one under squared error, which variable projection eliminates: far fewer and cheaper iterations.
-    "lbfgs" searches over all parameters; on some 1600 rows or more it starts with short searches on quarters of the
-    rows, in random order, which take at most a quarter of `max_iter` and of `max_fun`. "auto" takes the first of these
-    that applies to the other parameters.
+    "adam" is for inputs that are corrupted anew: minibatches of 100 rows with new noise in each, whose iterates are
+    averaged; an iteration is a pass over the rows, or over 4000 if they are fewer, and a fixed set of draws decides
+    when to stop. "lbfgs" searches over all parameters; on some 1600 rows or more it starts with short searches on
+    quarters of the rows, in random order, which take at most a quarter of `max_iter` and of `max_fun`. "auto" takes the
+    first of these that applies to the other parameters.
 
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.

@@ -14,32 +14,34 @@ from skae.corruption import CORRUPTIONS, Corruption
 class DenoisingAutoencoder(BaseAutoencoder):
     r"""Autoencoder that reconstructs the clean row from a corrupted one.
 
-    The reconstruction loss of `AutoencoderTransformer` becomes
+    The reconstruction loss of `AutoencoderTransformer` becomes its expectation over a corruption C,
 
-    .. math:: \frac1m \sum_i \ell(x_i, \hat x(\tilde x_i)), \qquad \tilde x_i = C(x_i).
+    .. math:: \frac1m \sum_i \mathrm{E}_{\tilde x \sim C(x_i)}\, \ell(x_i, \hat x(\tilde x)).
 
-    The inputs of the fit are corrupted once, before it starts, so that its objective is fixed. Penalties on the code
-    are taken at the corrupted inputs. `transform` never corrupts.
+    Penalties on the code are taken at the corrupted inputs. `transform` never corrupts.
 
     Parameters
     ----------
     {n_components}
 
-    corruption : {"masking", "gaussian", "salt_and_pepper"}, Corruption or callable, default="masking"
+    corruption : {"masking", "gaussian", "salt_and_pepper", "swap"}, Corruption or callable, default="masking"
         "masking" sets entries to zero in columns that are mostly zero, and to the column's mean in others; "gaussian"
-        adds noise; "salt_and_pepper" sets entries to the minimum or the maximum of their column. Otherwise an object of
-        `skae.corruption`, or a
-        callable(X, rng) that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given.
-        Its X has the distinct rows of that of `fit`, in an order of their own and perhaps many times.
+        adds noise; "salt_and_pepper" sets entries to the minimum or the maximum of their column; "swap" sets them to
+        the entry of another row in the same column. Otherwise an object of `skae.corruption`, or a callable(X, rng)
+        that returns a corrupted copy of X, drawing from the `numpy.random.Generator` it is given. Its X is a block of
+        the distinct rows of that of `fit`, in an order of their own; several threads may call it at a time.
         Sparse X takes "masking", or a callable that gets CSR and returns it sparse.
 
     corruption_level : float, default=0.25
         Share of the entries, in [0, 1], or the standard deviation of the Gaussian noise, in the unit of X. Objects
         and callables have their own.
 
-    n_corruptions : int, default=1
-        Number of independent corruptions of every distinct row. The cost of a fit grows in proportion. Few rows are
-        corrupted more often, so that there are at least 4,000 corrupted rows, or as many as make 2^22 entries.
+    expectation : {"auto", "marginal", "fresh"}, default="auto"
+        "marginal" computes the expectation from mean and variance of the corrupted entries: of one layer of units with
+        a smooth activation under squared error with an identity output, without penalties on the code, for the four
+        named corruptions without an emphasis. "fresh" draws new noise: the solver "adam" for every minibatch, the
+        others on fixed draws of at least 20,000 rows (100 draws at most), which are made whenever they are needed and
+        never stored. "auto" is "marginal" where that applies, and "fresh" otherwise.
 
     {parameters}
 
@@ -54,12 +56,19 @@ class DenoisingAutoencoder(BaseAutoencoder):
 
     Notes
     -----
+    Under "marginal" the pre-activation of a unit is taken for Gaussian over the corruption. Its mean and variance are
+    exact, those of the unit's output are from three nodes of a Gauss-Hermite rule, and covariances of units from the
+    first two terms of their expansion, with the variances of the noise averaged over up to 64 groups of similar rows.
+    Gaussian noise has this expectation to third order in its level. Its part that does not come from the mean code is
+    the term "corruption" of the log.
+
     {scale}
 
     References
     ----------
     P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with denoising
-    autoencoders", ICML 2008.
+    autoencoders", ICML 2008. M. Chen, K. Weinberger, F. Sha and Y. Bengio, "Marginalized denoising auto-encoders for
+    nonlinear representations", ICML 2014.
 
     Examples
     --------
