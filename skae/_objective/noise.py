@@ -18,6 +18,9 @@ from skae.corruption import CORRUPTIONS, Corruption, Moments
 # and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03 instead of 5.90.
 _MIN_DRAWN_ROWS, _MAX_DRAWS = 20_000, 100
 
+# Fixed draws of up to so many entries are stored: to make them anew takes longer than the products of a small net.
+_SMALL = 2**22
+
 # Groups of rows with similar noise, whose covariances the marginal expectation keeps apart. On digits with masking,
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
 _MAX_GROUPS, _GROUP_ROWS = 64, 32
@@ -133,7 +136,7 @@ def _grouped(targets, filling, n_groups, rng):
 
 
 def drawn(prepared, targets, widths, rng):
-    """Return the Noise of draws that are made anew whenever they are read.
+    """Return the Noise of draws that are made anew whenever they are read, unless they are few.
 
     Parameters
     ----------
@@ -151,8 +154,11 @@ def drawn(prepared, targets, widths, rng):
     n_rows, seed = len(targets), int(rng.integers(2**63))
     # An even number of chunks suits two threads, and the draws may not depend on how many there are.
     n_chunks = 2 * ceil(n_rows / (2 * block_rows(widths)))
-    draws = range(min(_MAX_DRAWS, ceil(_MIN_DRAWN_ROWS / n_rows)))
-    return Noise([DrawnRows(targets.X, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in draws], prepared)
+    n_draws = min(_MAX_DRAWS, ceil(_MIN_DRAWN_ROWS / n_rows))
+    draws = [DrawnRows(targets.X, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in range(n_draws)]
+    if n_draws * np.prod(targets.shape) <= _SMALL and not prepared.has_emphasis:
+        draws = [draw.stored() for draw in draws]
+    return Noise(draws, prepared)
 
 
 class PreparedCorruption:

@@ -11,7 +11,7 @@ from skae._rows.blocks import _EVERY, RowBlocks, rows_of
 
 @dataclass(frozen=True, eq=False)
 class DrawnRows(RowBlocks):
-    """Corruptions of the rows of X, drawn from a seed a chunk at a time: the same ones at each reading, never stored.
+    """Corruptions of the rows of X, drawn from a seed a chunk at a time: the same ones at each reading, not stored.
 
     Parameters
     ----------
@@ -34,6 +34,10 @@ class DrawnRows(RowBlocks):
     def take(self, rows):
         """Return the rows of an array of indices, with draws of their own."""
         return DrawnRows(self.X[rows], self.noise, self.seed, self.chunk)
+
+    def stored(self):
+        """Return the Rows of all draws, held in memory."""
+        return self._read(slice(None))
 
     def blocks(self, axis=0):
         if axis:
