@@ -14,8 +14,9 @@ from skae._rows.statistics import Statistics, root_mean, statistics_of, variance
 from skae._validation import canonical
 from skae.corruption import CORRUPTIONS, Corruption, Moments
 
-# The fixed draws have at least so many rows, unless that takes too many draws: many parameters fit few of them, noise and all. With 5,000 rows of MNIST
-# and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03 instead of 5.90.
+# The fixed draws have at least so many rows, unless that takes too many draws: many parameters fit few of them, noise
+# and all. With 5,000 rows of MNIST and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03
+# instead of 5.90.
 _MIN_DRAWN_ROWS, _MAX_DRAWS = 20_000, 100
 
 # Fixed draws of up to so many entries are stored: to make them anew takes longer than the products of a small net.
