@@ -26,7 +26,7 @@ _SMALL = 2**22
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
 _MAX_GROUPS, _GROUP_ROWS = 64, 32
 
-# Entries of the covariances of all groups, and rows a group that k-means sees.
+# Entries of the covariances of all groups, no more than X has, and rows a group that k-means sees.
 _GROUP_ENTRIES, _SAMPLE_ROWS = 2**20, 50
 
 
@@ -114,7 +114,8 @@ def marginal(prepared, targets, weights, size, rng):
         return Noise(
             moments=prepared.moments, group_of=np.zeros(len(targets), dtype=int), variances=variance[None].copy()
         )
-    n_groups = max(1, min(_MAX_GROUPS, _GROUP_ENTRIES // size**2, len(targets) // _GROUP_ROWS))
+    n_entries = min(_GROUP_ENTRIES, len(targets) * n_features)
+    n_groups = max(1, min(_MAX_GROUPS, n_entries // size**2, len(targets) // _GROUP_ROWS))
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
     totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
     for number in np.unique(group_of):
