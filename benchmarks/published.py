@@ -215,6 +215,7 @@ def contraction(data, _):
 CONTRACTION_SETTINGS = {
     "n_components": 300,
     "tied_weights": True,
+    "scale_code": False,
     "loss": "cross_entropy",
     "max_iter": 60,
     "tol": 0,

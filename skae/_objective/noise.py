@@ -26,7 +26,8 @@ _SMALL = 2**22
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
 _MAX_GROUPS, _GROUP_ROWS = 64, 32
 
-# Entries of the covariances of all groups, no more than X has, and rows a group that k-means sees.
+# Entries of the covariances of all groups, which are to cost no more than products with X, and rows a group that
+# k-means sees.
 _GROUP_ENTRIES, _SAMPLE_ROWS = 2**20, 50
 
 
@@ -114,8 +115,13 @@ def marginal(prepared, targets, weights, size, rng):
         return Noise(
             moments=prepared.moments, group_of=np.zeros(len(targets), dtype=int), variances=variance[None].copy()
         )
-    n_entries = min(_GROUP_ENTRIES, len(targets) * n_features)
-    n_groups = max(1, min(_MAX_GROUPS, n_entries // size**2, len(targets) // _GROUP_ROWS))
+    n_groups = min(
+        _MAX_GROUPS,
+        len(targets) // _GROUP_ROWS,
+        min(_GROUP_ENTRIES, targets.n_read) // size**2,
+        2 * targets.n_read // (n_features * size),
+    )
+    n_groups = max(1, n_groups)
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
     totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
     for number in np.unique(group_of):
