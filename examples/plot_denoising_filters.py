@@ -43,9 +43,7 @@ from skae.plotting import FilterDisplay
 
 X = load_digits().data.astype(np.float32) / 16
 autoencoders = {
-    share: DenoisingAutoencoder(
-        64, corruption=Masking(share, fill=0), n_corruptions=10, alpha=3e-3, tol=1e-5, random_state=0
-    ).fit(X)
+    share: DenoisingAutoencoder(64, corruption=Masking(share, fill=0), alpha=3e-3, tol=1e-5, random_state=0).fit(X)
     for share in (0, 0.1, 0.25, 0.4, 0.5, 0.6)
 }
 
