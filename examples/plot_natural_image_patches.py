@@ -5,10 +5,10 @@ Patches of natural images
 The best-known figure of the field: with noise in its inputs, an autoencoder learns edges from photographs. Vincent et
 al. (2010) showed that weight decay alone does not.
 
-The figure shows the weights of 100 units of each model as images. With Gaussian noise, nearly all are short edges, lines
-or gratings: each has one direction, and most lie in one part of the patch. With weight decay they look like noise. The
-filters of PCA are waves over the whole patch. Some have one direction, and most of the later ones are checkered: two
-waves that cross. The titles say how many of a model's filters have one direction.
+The figure shows the weights of 100 units of each model as images. With Gaussian noise, nearly all are short edges,
+lines or gratings: each has one direction, and most lie in one part of the patch. With weight decay they look like
+noise. The filters of PCA are waves over the whole patch; some have one direction, and many are checkered, waves that
+cross. The titles say how many of all the filters of a model have one direction.
 
 Without noise, 200 units can pass on the 144 pixels in any mixture, and no mixture is better than another. With noise of
 the same size as the pixels, a unit must tell a pattern of the photographs from noise. Edges are such patterns: a unit
@@ -21,7 +21,7 @@ that adds up the pixels along an edge averages the noise out.
 #
 # The data are 60,000 patches of 12x12 pixels from scikit-learn's two sample photographs. The photographs are grey and
 # whitened, as in Olshausen and Field (1996): the amplitude of each spatial frequency f is multiplied by
-# f exp(-(f / f0)^4), with f0 of 0.4 cycles a pixel. Without it, the coarsest waves have nearly all of the variance. Each
+# f exp(-(f / f0)^4), with f0 of 0.4 cycles a pixel. Otherwise the coarsest waves would have most of the variance. Each
 # patch is taken minus its own mean, and all are divided by one number, so that a pixel has a standard deviation of 1.
 
 from time import perf_counter
@@ -59,8 +59,8 @@ patches = (patches / patches.std()).astype(np.float32)
 # ------------
 #
 # Both autoencoders have 200 units and tied weights. The noise has a standard deviation of 1, as the pixels have. It is
-# drawn anew for every minibatch: `solver_` is "adam". With this loose `tol` the search ends after some eleven passes over
-# the rows. A tenth of the patches are enough for weight decay, whose filters look the same with all of them.
+# drawn anew for every minibatch: `solver_` is "adam". With this loose `tol` the search ends after some eleven passes
+# over the rows. For weight decay a tenth of the patches is enough.
 
 settings = {"activation": "relu", "tied_weights": True, "random_state": 0}
 models = {
@@ -81,8 +81,9 @@ for name, (model, rows) in models.items():
 # --------------------------
 #
 # The power spectrum P of a filter says how strong the wave of each frequency is in it, and a wave has a direction, the
-# angle of its frequency. A filter counts as oriented if the sum of P exp(2 i angle) is larger than a third of that of P:
-# it is 1 if all waves have the same direction, and 0 if they have all directions alike or two that are perpendicular.
+# angle of its frequency. The modulus of the sum of P exp(2 i angle), over the sum of P, is 1 if all waves have the same
+# direction, and 0 if they have all directions alike or two that are perpendicular. A filter counts as oriented if it is
+# above 1/3.
 
 
 def are_oriented(filters):
