@@ -25,8 +25,8 @@ pixels.
 # The size of the effect depends on the settings. The loss, the weight decay and the number of units were chosen to show
 # it well: with the cross-entropy at this weight decay the plain filters have no single pixels, and in some settings the
 # step from 25 % to 50 % makes no difference. Neighbouring pixels became more similar from no masking to 25 % in every
-# setting tried. With the default weight decay the order is another: 9 % of the plain filters are concentrated on one or two
-# pixels, 3 % with 25 % masked, and half of them with 50 % masked. The share of plain filters that are single pixels
+# setting tried. With the default weight decay the order is another: 9 % of the plain filters are concentrated on one or
+# two pixels, 3 % with 25 % masked, and half of them with 50 % masked. The share of plain filters that are single pixels
 # also depends on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 45 % at the 1e-5 of this
 # example.
 #
