@@ -70,7 +70,7 @@ for strength in (0, 0.3):
 # would lower the singular values without any effect on the reconstruction.
 
 settings = {"loss": "cross_entropy", **tied}
-noisy = {"alpha": 0, "n_corruptions": 5}
+noisy = {"alpha": 0}
 digits = load_digits().data.astype(np.float32) / 16
 autoencoders = {
     "plain": AutoencoderTransformer(100, alpha=0, **settings),

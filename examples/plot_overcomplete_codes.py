@@ -35,13 +35,12 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 
 settings = {"n_components": 128, "random_state": 0}
-noisy = {"n_corruptions": 3, **settings}
 autoencoders = {
     "plain": AutoencoderTransformer(alpha=0, **settings),
     "weight decay": AutoencoderTransformer(alpha=1e-2, **settings),
     "sparse": SparseAutoencoder(sparsity_weight=0.3, **settings),
-    "denoising, masking": DenoisingAutoencoder(corruption_level=0.25, **noisy),
-    "denoising, Gaussian": DenoisingAutoencoder(corruption="gaussian", corruption_level=0.3, **noisy),
+    "denoising, masking": DenoisingAutoencoder(corruption_level=0.25, **settings),
+    "denoising, Gaussian": DenoisingAutoencoder(corruption="gaussian", corruption_level=0.3, **settings),
     "contractive": ContractiveAutoencoder(loss="cross_entropy", contraction_weight=0.1, **settings),
 }
 
