@@ -37,6 +37,13 @@ class Ridge(Penalty):
         return WeightDecay(self.weight).on_weights(weights, gradients)
 
 
+@pytest.fixture(autouse=True)
+def short_stochastic_searches(monkeypatch):
+    monkeypatch.setattr("skae._solvers.stochastic._TRIAL_STEPS", 1)
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 200)
+    monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 200)
+
+
 def halved(X, rng):
     return 0.5 * X
 

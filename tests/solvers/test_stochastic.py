@@ -36,7 +36,10 @@ def make_rows(n_rows=300):
     return rng.uniform(size=(n_rows, 2)) @ rng.uniform(size=(2, 6)) + 0.05 * rng.uniform(size=(n_rows, 6))
 
 
-def noisy_problem(corruption=Masking(0.25), X=None, weights=None, penalties=(WeightDecay(1e-3),), tied=True):
+MASKING, DECAY = Masking(0.25), WeightDecay(1e-3)
+
+
+def noisy_problem(corruption=MASKING, X=None, weights=None, penalties=(DECAY,), tied=True):
     X = make_rows() if X is None else X
     rows, weights, g = rows_of(X), np.ones(len(X)) if weights is None else weights, ACTIVATIONS["logistic"]
     architecture = Architecture((X.shape[1], 3), g, g, make_loss("squared_error"), tied=tied)

@@ -279,6 +279,7 @@ def test_it_ends_lower_than_plain_variables_do(monkeypatch, digits, make):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         monkeypatch.setattr("skae._solvers.warm_up._MAX_SHARE", 1.0)
+        monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 3000)  # two draws
         better = make(max_iter=90, random_state=0).fit(digits)
         assert better.n_iter_ == 30
         monkeypatch.setattr("skae._solvers.search.warm_up_phases", lambda *_: ())
