@@ -21,7 +21,7 @@ from skae._objective.problem import make_problem
 from skae._rows.blocks import rows_of
 from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL
-from skae._variables.centring import search_variables
+from skae._variables.centring import CentredVariables, search_variables
 from skae._variables.start import theta_of
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking, SaltAndPepper, Swap
@@ -129,6 +129,47 @@ def test_sparse_rows_are_as_dense_ones(corruption, kind):
     value, gradient, *_ = dense(theta)
     np.testing.assert_allclose(sparse(theta).value, value, rtol=1e-11)
     np.testing.assert_allclose(sparse(theta).gradient, gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["joint", "tied"])
+@every_smooth
+@every_corruption
+def test_gradient_by_torch(corruption, activation, kind):
+    """The formulas once more, differentiated by torch, at a theta that is the parameters."""
+    torch = pytest.importorskip("torch")
+    outputs = {"identity": lambda z: z, "logistic": torch.sigmoid, "tanh": torch.tanh}
+    g = outputs.get(activation, torch.nn.functional.softplus)
+    problem = noisy_problem(corruption, None, activation, kind)
+    layout = Layout(problem.architecture)
+    identity = CentredVariables(layout, [1.0] * 2, [1.0] * 2, [None] * 2)
+    objective = objective_class(problem)(problem, identity, offset=np.zeros(5))
+    theta = 0.7 * np.random.default_rng(1).standard_normal(objective.size)
+    evaluation = objective(theta)
+
+    flat = torch.tensor(theta, requires_grad=True)
+    W, V, rest = flat[:15].reshape(5, 3), flat[15:30].reshape(3, 5), flat[30:]
+    if kind == "tied":
+        V, rest = W.T, flat[15:]
+    X, shares = torch.tensor(problem.targets.X), torch.tensor(problem.weights / problem.weights.sum())
+    share, filling, variance = problem.moments.share, *map(torch.tensor, problem.moments[1:])
+    v = share * (1 - share) * (X - filling) ** 2 + variance
+    a, q = ((1 - share) * X + share * filling) @ W + rest[:3], v @ W**2
+    nodes = torch.stack([a, a + torch.sqrt(3 * q), a - torch.sqrt(3 * q)])
+    (slopes,) = torch.autograd.grad(g(nodes).sum(), nodes, create_graph=True)
+    bends = torch.zeros_like(nodes)
+    if activation != "identity":
+        (bends,) = torch.autograd.grad(slopes.sum(), nodes, create_graph=True)
+    h, s, t = ((4 * f[0] + f[1] + f[2]) / 6 for f in (g(nodes), slopes, bends))
+    expected = 0.5 * shares @ ((h @ V + rest[3:] - X) ** 2).sum(dim=1)
+    for group in np.unique(problem.noise.group_of):
+        rows = torch.tensor(problem.noise.group_of == group)
+        weights = shares[rows]
+        K = W.T @ (((weights @ v[rows]) / weights.sum())[:, None] * W)
+        M = (s[rows].T * weights) @ s[rows] * K + 0.5 * (t[rows].T * weights) @ t[rows] * K**2
+        expected = expected + 0.5 * torch.trace(V.T @ M @ V)
+    expected.backward()
+    np.testing.assert_allclose(evaluation.terms.sum(), expected.item(), rtol=1e-11)
+    np.testing.assert_allclose(evaluation.gradient, flat.grad.numpy(), rtol=1e-8, atol=1e-11)
 
 
 # The exact expectation.

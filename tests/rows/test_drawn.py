@@ -72,7 +72,9 @@ def test_statistics_and_products_are_those_of_the_rows_as_stored(kind):
     assert_allclose(variances([rows], weights, mean, SERIAL), expected)
     assert_allclose(rows.extremes(), [stored.min(axis=0), stored.max(axis=0)])
     for block in SLICES:
-        assert_allclose(rows.centred_by(offset, block).times(np.eye(4)), stored[block] - offset, atol=1e-12)
+        product = np.empty((len(stored[block]), 4))
+        rows.centred_by(offset, block).times(np.eye(4), out=product)
+        assert_allclose(product, stored[block] - offset, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
