@@ -308,3 +308,25 @@ def test_integer_weights_repeat_rows(kind):
 def one_group(problem):
     variances = 0.3 * 0.7 * np.average(problem.targets.X**2, axis=0, weights=problem.weights)
     return replace(problem.noise, group_of=np.zeros(len(problem.targets), dtype=int), variances=variances[None])
+
+
+# Rows that make grouping them difficult.
+
+
+@pytest.mark.xfail(strict=True, reason="groups without rows are counted in the variances and not in the statistics")
+@pytest.mark.filterwarnings("error")
+def test_rows_of_equal_noise_are_one_group():
+    """Of entries +-1 masked by 0, every row has the variances of every other, without a warning of k-means."""
+    X = np.where(np.random.default_rng(0).random((60, 5)) < 0.5, -1.0, 1.0)
+    problem = noisy_problem(Masking(0.3, fill=0), X)
+    used = problem.noise.variances[np.unique(problem.noise.group_of)]
+    np.testing.assert_allclose(used, np.full_like(used, 0.3 * 0.7))
+
+
+@pytest.mark.xfail(strict=True, reason="k-means takes 32-bit indices alone")
+def test_indices_of_64_bits():
+    X = csr_array(make_rows())
+    wide = csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
+    assert rows_of(wide).X.indices.dtype == np.int64
+    first, second = (noisy_problem(Masking(0.3, fill=0), form).noise.variances for form in (X, wide))
+    np.testing.assert_array_equal(first, second)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -228,3 +229,24 @@ def test_adam_by_hand():
     np.testing.assert_array_equal(adam.theta, [5, 6])
     np.testing.assert_array_equal(adam.mean, [5, 6])
     assert adam.rate == 0.05
+
+
+@pytest.mark.xfail(strict=True, reason="the moments stay NaN")
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_adam_goes_on_after_a_gradient_that_is_not_finite(bad):
+    adam = Adam(np.zeros(2), 0.1)
+    adam.step(np.array([bad, 1.0]))
+    adam.go_back(np.zeros(2))
+    adam.step(np.ones(2))
+    assert np.isfinite(adam.theta).all()
+
+
+@pytest.mark.xfail(strict=True, reason="nan_to_num makes infinity a finite number")
+def test_infinite_values_of_large_step_sizes_do_not_end_the_trials(monkeypatch):
+    """Of five step sizes the first three diverge; the fourth gets lowest."""
+    problem = noisy_problem().with_draws(600)
+    run = _Run(problem, Context(SERIAL, History("adam", 300, []), None, np.random.default_rng(0)))
+    values = iter([np.inf, np.inf, np.inf, 1.0, 2.0])
+    monkeypatch.setattr(run, "_evaluated", lambda theta: SimpleNamespace(value=next(values)))
+    assert run._adam_of_best_rate().rate == 0.005
