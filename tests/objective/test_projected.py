@@ -12,6 +12,7 @@ from problems import assert_block_size_does_not_matter, assert_threads_do_not_ma
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
+from skae._objective.noise import Noise
 from skae._objective.problem import make_problem as problem_of
 from skae._objective.projected import ProjectedObjective, ridge
 from skae._rows.blocks import rows_of
@@ -253,7 +254,7 @@ def test_a_large_mean_costs_no_digits_in_float32(corruption):
     draws = [rows_of(draw.X.astype(float)) for draw in problem.inputs]
     weights, statistics = problem.weights, problem.target_statistics
     rows = rows_of(X.astype(float))
-    joint = join(problem_of(architecture, (), rows, weights, statistics, SERIAL, corruption and draws))
+    joint = join(problem_of(architecture, (), rows, weights, statistics, SERIAL, corruption and Noise(draws)))
     weights, intercepts = parameters_at(objective, theta)
     intercepts[0] += (joint._offset - objective._rounded_offset) @ weights[0]
     joint_value, joint_gradient, *_ = joint(joint_theta(joint, weights, intercepts))

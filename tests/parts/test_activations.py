@@ -18,6 +18,7 @@ FORMULAS = {
     "softplus": lambda z: np.logaddexp(0, z),
     "exponential": lambda z: np.e**z,
 }
+SMOOTH = [name for name in ALL if name != "relu"]
 DTYPES = [np.float32, np.float64]
 every_activation = pytest.mark.parametrize("name", ALL)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -73,6 +74,34 @@ def test_second_derivative(name):
     g = ALL[name]
     numeric = difference(lambda z: g.derivative(FORMULAS[name](z)), grid())
     np.testing.assert_allclose(g.second_derivative(FORMULAS[name](grid())), numeric, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_third_derivative(name):
+    g = ALL[name]
+    numeric = difference(lambda z: g.second_derivative(FORMULAS[name](z)), grid())
+    np.testing.assert_allclose(g.third_derivative(FORMULAS[name](grid())), numeric, rtol=1e-8, atol=1e-9)
+
+
+def test_the_relu_has_no_third_derivative():
+    assert ACTIVATIONS["relu"].third_derivative(np.ones(3)) is None
+
+
+@pytest.mark.parametrize("name", [name for name in SMOOTH if name in ACTIVATIONS])
+def test_third_derivatives_of_saturated_units_are_finite(name):
+    A = ACTIVATIONS[name].forward(np.array([-1e3, -90, 0, 90, 1e3], np.float32))
+    assert np.isfinite(ACTIVATIONS[name].third_derivative(A)).all()
+
+
+@every_dtype
+@pytest.mark.parametrize("name", SMOOTH)
+def test_third_derivatives_are_new_arrays(name, dtype):
+    A = ALL[name].forward(grid(dtype))
+    before = A.copy()
+    result = ALL[name].third_derivative(A)
+    assert result.dtype == dtype
+    assert not np.shares_memory(result, A)
+    np.testing.assert_array_equal(A, before)
 
 
 @pytest.mark.parametrize("method", ["derivative", "second_derivative", "inverse"])

@@ -11,14 +11,14 @@ from scipy.sparse import csr_array
 from scipy.stats import kstest
 
 from skae import DenoisingAutoencoder
-from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper
+from skae.corruption import CORRUPTIONS, Blur, Corruption, Gaussian, Masking, SaltAndPepper, Swap
 
-EVERY = [*(kind(0.3) for kind in CORRUPTIONS.values()), Blur((3, 4), 0.8)]
+EVERY = [*(kind(0.3) for kind in CORRUPTIONS.values()), Masking(0.3, emphasis=(2, 1)), Blur((3, 4), 0.8)]
 NONE = [*(kind(0) for kind in CORRUPTIONS.values()), Blur((3, 4), 0)]
+REPLACING = [Masking, SaltAndPepper, Swap]
 BAD_LEVELS = [
     *((kind, level) for kind in CORRUPTIONS.values() for level in (-0.1, np.nan, np.inf, True)),
-    (Masking, 1.1),
-    (SaltAndPepper, 1.1),
+    *((kind, 1.1) for kind in (Masking, SaltAndPepper, Swap)),
 ]
 every_corruption = pytest.mark.parametrize("corruption", EVERY, ids=repr)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -161,6 +161,83 @@ def test_corruptions_are_values(corruption):
     assert EVERY.count(corruption) == 1
 
 
+# Moments, weights of the entries, and rows that are swapped.
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS.values())
+def test_moments_are_those_of_many_draws(kind, rng):
+    """Of 40,000 draws of each entry, the mean and the variance, within five of their standard errors."""
+    X, n_draws = make_X((6, 12)), 40_000
+    prepared = kind(0.3).prepare(X, np.arange(1.0, 7.0))
+    share, filling, variance = prepared.moments(12)
+    mean, spread = (1 - share) * X + share * filling, share * (1 - share) * (X - filling) ** 2 + variance
+    draws = prepared.corrupt(np.tile(X, (n_draws, 1)), rng).reshape(n_draws, *X.shape)
+    deviations = draws - mean
+    np.testing.assert_array_less(np.abs(deviations.mean(axis=0)), 5 * np.sqrt(spread / n_draws) + 1e-12)
+    errors = np.std(deviations**2, axis=0) / np.sqrt(n_draws)
+    np.testing.assert_array_less(np.abs(np.mean(deviations**2, axis=0) - spread), 5 * errors + 1e-12)
+
+
+def test_others_have_no_moments():
+    class Mine(Corruption):
+        def corrupt(self, X, rng):
+            return X
+
+    assert Mine().moments(3) is Blur((1, 3)).moments(3) is None
+
+
+@every_dtype
+@pytest.mark.parametrize("kind", REPLACING)
+def test_entry_weights_are_those_of_the_draw(kind, dtype):
+    """(3, 1) at level 0.4 has the mean 1.8."""
+    X = np.random.default_rng(0).permuted(make_X((400, 50), dtype) + 1, axis=0)
+    prepared = kind(0.4, emphasis=(3, 1)).prepare(X, np.ones(400))
+    weights = prepared.entry_weights(X.shape, X.dtype, np.random.default_rng(5))
+    changed = prepared.corrupt(X, np.random.default_rng(5)) != X
+    assert weights.dtype == dtype
+    np.testing.assert_allclose(weights[changed], 3 / 1.8, rtol=1e-6)
+    np.testing.assert_allclose(np.unique(weights), [1 / 1.8, 3 / 1.8], rtol=1e-6)
+    assert_about((weights > 1).mean(), 0.4, X.size)
+    # A swap, or a maximum, may be the entry's own.
+    assert np.mean((weights > 1) & ~changed) < 0.4 * 2 / 400 + 0.002
+
+
+@pytest.mark.parametrize("kind", REPLACING)
+def test_an_even_emphasis_is_none(kind):
+    prepared = kind(0.4, emphasis=(0.5, 0.5)).prepare(make_X(), np.ones(50))
+    assert prepared.entry_weights((3, 12), np.dtype(float), np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("emphasis", [(1,), 2, (1, -1), (np.inf, 1), (1, np.nan), (True, 1), "ab", (0, 0)])
+def test_bad_emphases(emphasis):
+    with pytest.raises(ValueError, match="Masking: emphasis"):
+        Masking(0.3, emphasis=emphasis)
+
+
+@pytest.mark.parametrize(("level", "emphasis"), [(0, (1, 0)), (1, (0, 1))])
+def test_an_emphasis_of_entries_that_do_not_occur(level, emphasis):
+    with pytest.raises(ValueError, match="gives every entry a weight of 0"):
+        Swap(level, emphasis=emphasis)
+
+
+def test_swaps_take_rows_by_their_weights(rng):
+    """Every entry from a row of its own; of 20,000 draws, a share of each row that is its weight's."""
+    X, weights = np.arange(8.0).reshape(4, 2), np.array([1.0, 0.0, 3.0, 4.0])
+    draw = Swap(1).prepare(X, weights).corrupt(np.zeros((20_000, 2)), rng)
+    rows = (draw - [0, 1]) / 2
+    for number, share in enumerate(weights / 8):
+        assert_about((rows == number).mean(), share, rows.size)
+    assert_about((rows[:, 0] == rows[:, 1]).mean(), (1 + 9 + 16) / 64, len(rows))
+
+
+@every_dtype
+def test_swap(dtype, rng):
+    X = make_X((400, 100), dtype)
+    draw = Swap(0.4).corrupt(X, rng)
+    assert all(np.isin(draw[:, k], X[:, k]).all() for k in range(100))
+    assert_about((draw != X).mean(), 0.4 * (1 - 1 / 400), X.size)
+
+
 # Prepared on all rows, drawn for some of them.
 
 
@@ -168,15 +245,16 @@ def test_corruptions_are_values(corruption):
 @pytest.mark.parametrize("fill", ["auto", "mean"])
 def test_masking_of_a_block_fills_with_the_means_of_all_rows(fill, dtype):
     X, weights = make_X(dtype=dtype), np.linspace(1, 2, 50)
-    corrupt = Masking(1.0, fill).prepare(X, weights)
+    prepared = Masking(1.0, fill).prepare(X, weights)
     expected = np.broadcast_to(np.average(X.astype(float), axis=0, weights=weights), (7, 12))
-    np.testing.assert_allclose(corrupt(X[:7], np.random.default_rng(0)), expected, rtol=1e-6)
+    np.testing.assert_allclose(prepared.corrupt(X[:7], np.random.default_rng(0)), expected, rtol=1e-6)
 
 
 @every_dtype
 def test_salt_and_pepper_of_a_block_takes_the_extremes_of_all_rows(dtype):
     X = make_X(dtype=dtype)
-    block = SaltAndPepper(1.0).prepare(X, np.ones(50))(np.repeat(X[:1], 40, axis=0), np.random.default_rng(0))
+    prepared = SaltAndPepper(1.0).prepare(X, np.ones(50))
+    block = prepared.corrupt(np.repeat(X[:1], 40, axis=0), np.random.default_rng(0))
     np.testing.assert_array_equal(block.min(axis=0), X.min(axis=0))
     np.testing.assert_array_equal(block.max(axis=0), X.max(axis=0))
 
@@ -313,7 +391,7 @@ def test_the_filling_goes_by_the_weights():
 @pytest.mark.parametrize("fill", ["mean", 1.0])
 def test_a_filling_that_is_not_zero_does_not_keep_sparse_rows_sparse(fill):
     estimator = DenoisingAutoencoder(2, corruption=Masking(0.3, fill))
-    with pytest.raises(ValueError, match=r"X is sparse, and Masking\(level=0.3, fill=.*would make it dense"):
+    with pytest.raises(ValueError, match=r"X is sparse, and Masking\(level=0.3, .*fill=.*would make it dense"):
         estimator.fit(csr_array(np.eye(5)))
 
 

@@ -15,11 +15,9 @@ from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 
 import skae._estimators.base
-import skae._estimators.denoising
 import skae._rows.distinct
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._rows.distinct import distinct_rows
-from skae.corruption import CORRUPTIONS
 
 examples = settings(max_examples=200, derandomize=True, database=None, deadline=None)
 
@@ -322,62 +320,3 @@ def test_a_fit_of_large_x_without_repeated_rows_is_on_x_itself(monkeypatch):
     X = np.random.default_rng(0).random((50_000, 100), dtype=np.float32)
     make(AutoencoderTransformer, activation="identity").fit(X)
     assert np.shares_memory(problems[0].targets.X, X)
-
-
-# Draws of a denoising fit.
-
-
-def noisy(X, rng):
-    return X + rng.standard_normal(X.shape)
-
-
-@pytest.mark.parametrize(
-    ("shape", "n_corruptions", "n_repeats"),
-    [
-        ((60, 5), 1, 67),
-        ((60, 5), 3, 23),
-        ((60, 5), 70, 1),
-        ((1, 5), 1, 4000),
-        ((3999, 2), 1, 2),
-        ((4000, 2), 1, 1),
-        # Of so many columns, 2^22 entries are 512 rows.
-        ((100, 8192), 1, 6),
-        ((100, 8192), 6, 1),
-    ],
-)
-def test_few_rows_are_corrupted_often(shape, n_corruptions, n_repeats):
-    X = np.random.default_rng(0).uniform(size=shape)
-    estimator = DenoisingAutoencoder(corruption=noisy, n_corruptions=n_corruptions)
-    targets, draws, weights = estimator._corrupted(X, np.arange(len(X)), np.random.default_rng(1))
-    assert_array_equal(targets, np.tile(X, (n_repeats, 1)))
-    assert_array_equal(weights, np.tile(np.arange(len(X)), n_repeats))
-    assert len(draws) == n_corruptions
-    noise = np.concatenate(draws) - np.tile(targets, (n_corruptions, 1))
-    assert len(np.unique(noise[:, 0])) == len(noise)
-
-
-@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
-def test_a_corruption_that_is_not_random_is_made_once(kind):
-    X = kind(WINE)
-    estimator = DenoisingAutoencoder(corruption=lambda X, rng: 0.5 * X, n_corruptions=2)
-    targets, draws, weights = estimator._corrupted(X, np.ones(len(WINE)), np.random.default_rng(0))
-    assert targets is X
-    assert len(weights) == len(WINE)
-    for draw in draws:
-        assert_array_equal(draw.toarray() if sparse.issparse(draw) else draw, 0.5 * WINE)
-
-
-@pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_more_draws_denoise_better(corruption, monkeypatch):
-    """Unseen corruptions of the rows trained on, without which a fit knows its few draws by heart."""
-
-    def fresh_error():
-        settings = {"corruption": corruption, "corruption_level": 0.5, "alpha": 1e-4}
-        estimator = make(DenoisingAutoencoder, n_components=10, **settings)
-        estimator.fit(WINE)
-        corrupted = CORRUPTIONS[corruption](0.5).corrupt(np.tile(WINE, (20, 1)), np.random.default_rng(9))
-        return np.mean((estimator.reconstruct(corrupted) - np.tile(WINE, (20, 1))) ** 2)
-
-    many = fresh_error()
-    monkeypatch.setattr(skae._estimators.denoising, "_MIN_CORRUPTED_ROWS", 1)
-    assert many < 0.9 * fresh_error()

@@ -15,6 +15,7 @@ from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoen
 from skae._objective.joint import Objective
 from skae._solvers.registry import SOLVERS
 from skae.activations import ACTIVATIONS
+from skae.corruption import Masking
 from skae.losses import LOSSES
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay
 
@@ -23,6 +24,7 @@ X = np.random.default_rng(0).uniform(size=(30, 6))
 X.flags.writeable = False
 WEIGHTS = np.linspace(0.2, 3, len(X))
 LINEAR = {"activation": "identity"}
+EXACT_SOLVERS = ("svd", "varpro", "lbfgs")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,17 @@ class Ridge(Penalty):
         return WeightDecay(self.weight).on_weights(weights, gradients)
 
 
+@pytest.fixture(autouse=True)
+def short_stochastic_searches(monkeypatch):
+    monkeypatch.setattr("skae._solvers.stochastic._TRIAL_STEPS", 1)
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 200)
+    monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 200)
+
+
+def halved(X, rng):
+    return 0.5 * X
+
+
 def make(Autoencoder=AutoencoderTransformer, **parameters):
     return Autoencoder(**{"n_components": 3, "max_iter": 5, "random_state": 0, **parameters})
 
@@ -44,6 +57,8 @@ def make(Autoencoder=AutoencoderTransformer, **parameters):
 NOT_LINEAR = "it is for the linear autoencoder"
 TIED = "tied_weights=True"
 LOSS = "its loss, or output_activation"
+NOT_DRAWN = "it is for inputs that are corrupted anew"
+FRESH = {"expectation": "fresh"}
 PENALTY = r"takes WeightDecay and Contraction alone"
 CHOICES = [
     ({**LINEAR}, {}),
@@ -72,6 +87,7 @@ CHOICES = [
 CHOICES = [(AutoencoderTransformer, *choice) for choice in CHOICES] + [
     (DenoisingAutoencoder, LINEAR, {"svd": "the inputs are corrupted"}),
     (DenoisingAutoencoder, {}, {"svd": NOT_LINEAR}),
+    (DenoisingAutoencoder, {"tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
     (SparseAutoencoder, {}, {"svd": NOT_LINEAR}),
     (SparseAutoencoder, {**LINEAR, "code_activation": "tanh"}, {"svd": NOT_LINEAR}),
     (ContractiveAutoencoder, {}, {"svd": NOT_LINEAR}),
@@ -80,13 +96,22 @@ CHOICES = [(AutoencoderTransformer, *choice) for choice in CHOICES] + [
     (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01}, {}),
     (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01, "tied_weights": True}, {"varpro": TIED}),
 ]
+# Clean rows, and noise whose expectation is taken by its moments, leave nothing to draw.
+CHOICES = [(kind, parameters, {**refused, "adam": NOT_DRAWN}) for kind, parameters, refused in CHOICES] + [
+    (DenoisingAutoencoder, {**FRESH, **LINEAR}, {"svd": "the inputs are corrupted"}),
+    (DenoisingAutoencoder, {**FRESH, "tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
+    (DenoisingAutoencoder, {"corruption": Masking(emphasis=(2, 1))}, {"svd": NOT_LINEAR, "varpro": "emphasis"}),
+    (DenoisingAutoencoder, {"loss": "cross_entropy"}, {"svd": NOT_LINEAR, "varpro": LOSS}),
+    (DenoisingAutoencoder, {"activation": "relu"}, {"svd": NOT_LINEAR}),
+    (DenoisingAutoencoder, {"corruption": halved, "tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
+]
 
 
 @pytest.mark.parametrize(("Autoencoder", "parameters", "refused"), CHOICES)
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_auto_takes_the_first_that_applies(Autoencoder, parameters, refused, sparse):
     data = csr_array(X) if sparse else X
-    expected = next(solver for solver in ("svd", "varpro", "lbfgs") if solver not in refused)
+    expected = next(solver for solver in ("svd", "varpro", "adam", "lbfgs") if solver not in refused)
     automatic = make(Autoencoder, **parameters).fit(data)
     named = make(Autoencoder, **parameters, solver=expected).fit(data)
     assert automatic.solver_ == named.solver_ == expected
@@ -107,14 +132,14 @@ def test_a_named_solver_applies_or_says_why_not(Autoencoder, parameters, refused
 
 
 def test_the_solvers_are_those_of_the_documentation():
-    assert list(SOLVERS) == ["svd", "varpro", "lbfgs"]
+    assert list(SOLVERS) == ["svd", "varpro", "adam", "lbfgs"]
     assert all(f'"{solver}"' in AutoencoderTransformer.__doc__ for solver in ("auto", *SOLVERS))
 
 
 # One minimum.
 
 
-def fits(Autoencoder, data, weights=None, solvers=SOLVERS, **parameters):
+def fits(Autoencoder, data, weights=None, solvers=EXACT_SOLVERS, **parameters):
     return [
         Autoencoder(**{**EXACT, **parameters, "solver": solver}).fit(data, sample_weight=weights) for solver in solvers
     ]
@@ -132,7 +157,7 @@ def test_one_minimum_of_a_linear_autoencoder(alpha, weights, contraction, tied_w
         ContractiveAutoencoder,
         X,
         weights,
-        solvers=("svd", "lbfgs") if tied_weights else SOLVERS,
+        solvers=("svd", "lbfgs") if tied_weights else EXACT_SOLVERS,
         n_components=3,
         activation="identity",
         alpha=alpha,
@@ -154,7 +179,7 @@ def test_one_minimum_at_every_code_size(n_components):
 
 @pytest.mark.parametrize("parameters", [{"alpha": 0.05}, {"alpha": 0.3}, {"tied_weights": True}], ids=str)
 def test_one_minimum_on_measurements(cancer, parameters):
-    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else SOLVERS
+    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else EXACT_SOLVERS
     parameters = {"n_components": 4, "activation": "identity", **parameters}
     closed, *searched = fits(AutoencoderTransformer, cancer, solvers=solvers, **parameters)
     for other in searched:
@@ -170,7 +195,7 @@ MODELS = {
     "relu": (AutoencoderTransformer, {"activation": "relu"}),
     "no decay": (AutoencoderTransformer, {"activation": "tanh", "alpha": 0}),
     "deep": (AutoencoderTransformer, {"hidden_layer_sizes": (12,), "activation": "tanh"}),
-    "denoising": (DenoisingAutoencoder, {"n_corruptions": 2}),
+    "denoising": (DenoisingAutoencoder, {}),
     "sparse": (SparseAutoencoder, {"sparsity_weight": 0.3, "sparsity_target": 0.2}),
     "contractive": (ContractiveAutoencoder, {"tied_weights": False, "contraction_weight": 0.05}),
     "l1": (AutoencoderTransformer, {"activation": "softplus", "penalties": (L1Sparsity(0.01),)}),

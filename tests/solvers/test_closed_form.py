@@ -11,12 +11,11 @@ from sklearn.decomposition import PCA
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
-from skae._solvers.registry import SOLVERS
 from skae._variables.centring import CentredVariables
 from skae.penalties import Contraction, WeightDecay
 
 EXACT = {"max_iter": 20000, "max_fun": 40000, "tol": 0, "random_state": 0}
-each_solver = pytest.mark.parametrize("solver", SOLVERS)
+each_solver = pytest.mark.parametrize("solver", ["svd", "varpro", "lbfgs"])
 each_of_tied = pytest.mark.parametrize("solver", ["svd", "lbfgs"])
 each_search = pytest.mark.parametrize("solver", ["varpro", "lbfgs"])
 
@@ -38,7 +37,9 @@ def pca_loss(X, n_components):
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 3])
-@pytest.mark.parametrize(("tied", "solver"), [*((False, solver) for solver in SOLVERS), (True, "svd"), (True, "lbfgs")])
+@pytest.mark.parametrize(
+    ("tied", "solver"), [(False, "svd"), (False, "varpro"), (False, "lbfgs"), (True, "svd"), (True, "lbfgs")]
+)
 def test_linear_autoencoder_reaches_the_loss_of_pca(X, n_components, tied, solver):
     linear = AutoencoderTransformer(
         n_components, activation="identity", alpha=0, tied_weights=tied, solver=solver, **EXACT
@@ -128,14 +129,14 @@ def test_weights_act_as_in_weighted_pca(X, solver):
 
 
 def test_gaussian_noise_acts_as_weight_decay_on_a_linear_encoder(X, singular_values):
-    """E||x - (x + e) W V||^2 = ||x - x W V||^2 + sigma^2 ||W V||^2: with many draws the minimum is a Wiener filter."""
+    """E||x - (x + e) W V||^2 = ||x - x W V||^2 + sigma^2 ||W V||^2: the minimum is a Wiener filter."""
     sigma, m = 0.3, len(X)
     denoiser = DenoisingAutoencoder(
-        4, corruption="gaussian", corruption_level=sigma, n_corruptions=400, activation="identity", alpha=0, **EXACT
+        4, corruption="gaussian", corruption_level=sigma, activation="identity", alpha=0, **EXACT
     ).fit(X)
     s2 = singular_values**2 / m
     expected = 0.5 * np.sum(s2 * sigma**2 / (s2 + sigma**2))
-    assert denoiser.loss_ == pytest.approx(expected, rel=0.02)
+    assert denoiser.loss_ == pytest.approx(expected, rel=1e-9)
 
 
 def test_denoising_approaches_the_score_of_the_density():
@@ -148,7 +149,6 @@ def test_denoising_approaches_the_score_of_the_density():
         2,
         corruption="gaussian",
         corruption_level=sigma,
-        n_corruptions=20,
         activation="identity",
         alpha=0,
         random_state=0,

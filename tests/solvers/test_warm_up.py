@@ -50,7 +50,7 @@ def searched(X, max_iter=240, max_fun=10_000, watchers=(), seed=0):
     limits = LBFGS(max_iter, max_fun, tol=0, n_iter_no_change=10, maxcor=10, precision=0)
     history = History("lbfgs", len(X), watchers)
     context = Context(SERIAL, history, limits, np.random.default_rng(seed))
-    search, phases, ends = Search(problem, Objective, context), [], []
+    search, phases, ends = Search(problem, context), [], []
 
     def end():
         objective = search._objective(problem)
@@ -199,7 +199,7 @@ def test_phases_share_the_caps_of_the_run(max_iter):
     problem = problem_of(numbered_rows(60))
     limits = LBFGS(max_iter, 1000, tol=0, n_iter_no_change=10, maxcor=10, precision=0)
     history = History("lbfgs", 60, [])
-    search = Search(problem, Objective, Context(SERIAL, history, limits, np.random.default_rng(0)))
+    search = Search(problem, Context(SERIAL, history, limits, np.random.default_rng(0)))
     first = search.minimize(problem.subset(np.arange(30), SERIAL), max_iter=10, max_fun=1000)
     last = search.finish()
     assert first.n_iter == min(10, max_iter)

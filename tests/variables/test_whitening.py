@@ -12,6 +12,7 @@ from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoen
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
+from skae._objective.noise import Noise
 from skae._rows.blocks import rows_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import centred_variables
@@ -256,7 +257,7 @@ def test_a_subset_is_the_problem_on_some_rows():
     X = problem.targets.X
     np.testing.assert_array_equal(part.targets.X, X[[3, 5]])
     assert part.inputs == [part.targets]
-    noisy = replace(problem, inputs=[rows_of(X + 1), rows_of(X + 2)], is_corrupted=True)
+    noisy = replace(problem, noise=Noise([rows_of(X + 1), rows_of(X + 2)]))
     part = noisy.subset(np.array([3, 5]), SERIAL)
     np.testing.assert_array_equal(part.inputs[1].X, X[[3, 5]] + 2)
     np.testing.assert_array_equal(part.targets.X, X[[3, 5]])
@@ -269,7 +270,7 @@ def test_a_subset_is_the_problem_on_some_rows():
         lambda **options: AutoencoderTransformer(20, loss="cross_entropy", tied_weights=True, **options),
         lambda **options: AutoencoderTransformer(8, hidden_layer_sizes=(30,), loss="cross_entropy", **options),
         lambda **options: ContractiveAutoencoder(20, tied_weights=True, **options),
-        lambda **options: DenoisingAutoencoder(20, loss="cross_entropy", n_corruptions=2, **options),
+        lambda **options: DenoisingAutoencoder(20, loss="cross_entropy", solver="lbfgs", **options),
     ],
     ids=["cross-entropy", "tied", "deep", "contractive", "denoising"],
 )
@@ -278,6 +279,7 @@ def test_it_ends_lower_than_plain_variables_do(monkeypatch, digits, make):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         monkeypatch.setattr("skae._solvers.warm_up._MAX_SHARE", 1.0)
+        monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 3000)  # two draws
         better = make(max_iter=90, random_state=0).fit(digits)
         assert better.n_iter_ == 30
         monkeypatch.setattr("skae._solvers.search.warm_up_phases", lambda *_: ())
