@@ -41,7 +41,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         a smooth activation under squared error with an identity output, without penalties on the code, for the four
         named corruptions without an emphasis. "fresh" draws new noise: the solver "adam" for every minibatch, the
         others on fixed draws of at least 20,000 rows (100 draws at most), which are made anew whenever they are needed,
-        unless they have at most 2^22 entries. "auto" is "marginal" where that applies, and "fresh" otherwise.
+        unless they have at most 2^22 entries. "auto" is "marginal" where that applies and at most a third of the
+        entries is replaced, and "fresh" otherwise.
 
     {parameters}
 
@@ -121,6 +122,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         reason = prepared.why_not_marginal(architecture, self.penalties)
         if self.expectation == "marginal" and reason is not None:
             raise ValueError(f"expectation='marginal' does not apply: {reason}. Set expectation='auto'.")
-        if self.expectation == "fresh" or reason is not None:
+        is_fresh = {"auto": reason is not None or not prepared.suits_moments, "marginal": False, "fresh": True}
+        if is_fresh[self.expectation]:
             return drawn(prepared, rows, architecture.layer_widths, rng)
         return marginal(prepared, rows, weights, architecture.widths[-1], rng)

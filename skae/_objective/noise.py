@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.cluster import KMeans
 
 from skae._network.propagation import block_rows
 from skae._rows.blocks import RowBlocks, rows_of
+from skae._rows.distinct import distinct_rows
 from skae._rows.drawn import DrawnRows
 from skae._rows.statistics import Statistics, root_mean, statistics_of, variances
 from skae._validation import canonical
@@ -18,6 +19,10 @@ from skae.corruption import CORRUPTIONS, Corruption, Moments
 # and all. With 5,000 rows of MNIST and four draws instead of one, the expectation of a net of 200 and 50 units is 5.03
 # instead of 5.90.
 _MIN_DRAWN_ROWS, _MAX_DRAWS = 20_000, 100
+
+# If more of the entries are replaced, pre-activations are far from Gaussian. On digits with 32 units and half of the
+# entries masked, clean rows are reconstructed worse by 0.03 of R2 than by a fit to draws; at 0.25 they are not.
+_MAX_SHARE = 1 / 3
 
 # Fixed draws of up to so many entries are stored: to make them anew takes longer than the products of a small net.
 _SMALL = 2**22
@@ -89,7 +94,7 @@ class Noise:
         share, filling, _ = self.moments
         mean = (1 - share) * target_statistics.mean + share * filling
         squares = (1 - share) ** 2 * variances([targets], weights, target_statistics.mean, threads)
-        squares += np.bincount(self.group_of, weights) @ self.variances / weights.sum()
+        squares += np.bincount(self.group_of, weights, minlength=len(self.variances)) @ self.variances / weights.sum()
         return Statistics(mean, root_mean(squares, [targets]) if squares.any() else 0.0)
 
 
@@ -136,10 +141,15 @@ def _grouped(targets, filling, n_groups, rng):
 
     def squares(rows, block=slice(None)):
         factor = rows.squared_deviations(filling, block)
-        return factor.rows if issparse(rows.X) else factor.dense()
+        if not issparse(rows.X):
+            return factor.dense()
+        # k-means takes indices of 32 bits alone.
+        parts = factor.rows.data, factor.rows.indices.astype(np.int32), factor.rows.indptr.astype(np.int32)
+        return csr_array(parts, shape=factor.shape)
 
-    sample = targets.take(np.sort(rng.permutation(len(targets))[: _SAMPLE_ROWS * n_groups]))
-    groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(squares(sample))
+    sample = squares(targets.take(np.sort(rng.permutation(len(targets))[: _SAMPLE_ROWS * n_groups])))
+    n_groups = min(n_groups, len(distinct_rows(sample, np.ones(sample.shape[0])).weights))
+    groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(sample)
     return np.concatenate([groups.predict(squares(targets, block)) for block in targets.blocks()])
 
 
@@ -210,6 +220,11 @@ class PreparedCorruption:
         self._prepared = corruption.prepare(X, weights)
         self.is_random, self.moments = corruption.is_random, self._prepared.moments(X.shape[1])
         self.has_emphasis = self.entry_weights((1, 1), X.dtype, np.random.default_rng(0)) is not None
+
+    @property
+    def suits_moments(self):
+        """Whether the expectation by the moments is as good as that of draws: not if many entries are replaced."""
+        return self.moments is not None and self.moments.share <= _MAX_SHARE
 
     @property
     def changes_nothing(self):

@@ -29,9 +29,9 @@ _BATCH_ROWS, _ITERATION_ROWS = 100, 4000
 # of X. On MNIST, one layer of logistic units takes 0.05 and relu 0.01, and a deep tanh net diverges above 0.005.
 _RATES, _TRIAL_STEPS = (0.05, 0.02, 0.01, 0.005, 0.001), 50
 
-# The step size is halved after an iteration that falls by less than this share of tol, but not twice in a row. A search
-# ends when its iterations fall by half as much.
-_SLOW = 0.2
+# The step size is halved after an iteration that falls by less than this share of tol, or of the default tol if that is
+# less, but not twice in a row. A search ends when its iterations fall by half as much.
+_SLOW, _USUAL_TOL = 0.2, 1e-3
 
 
 class StochasticSearch(Solver):
@@ -95,6 +95,9 @@ class Adam:
         """Go on from a point with half the step size."""
         self.theta[...] = self.mean[...] = theta
         self.rate /= 2
+        if not np.isfinite(self._second).all():
+            self._first[...] = self._second[...] = 0
+            self._n_steps = 0
 
 
 class _Run:
@@ -135,7 +138,7 @@ class _Run:
             fall = values[-1] - mean.value / unit
             if fall > 0:
                 theta, evaluation = adam.mean.copy(), mean
-            was_slow = not (was_slow or fall >= _SLOW * limits.tol)
+            was_slow = not (was_slow or fall >= _SLOW * min(limits.tol, _USUAL_TOL))
             if was_slow:
                 adam.go_back(theta)
             values = [*values[-limits.n_iter_no_change :], evaluation.value / unit]
@@ -179,7 +182,7 @@ class _Run:
             value = self._evaluated(adam.mean).value
             if best is not None and np.isfinite(lowest) and not value < lowest:
                 break
-            lowest, best = np.nan_to_num(value, nan=np.inf), adam
+            lowest, best = value if np.isfinite(value) else np.inf, adam
         return best
 
     def _descend(self, adam, n_steps, rng):

@@ -313,7 +313,6 @@ def one_group(problem):
 # Rows that make grouping them difficult.
 
 
-@pytest.mark.xfail(strict=True, reason="groups without rows are counted in the variances and not in the statistics")
 @pytest.mark.filterwarnings("error")
 def test_rows_of_equal_noise_are_one_group():
     """Of entries +-1 masked by 0, every row has the variances of every other, without a warning of k-means."""
@@ -323,7 +322,6 @@ def test_rows_of_equal_noise_are_one_group():
     np.testing.assert_allclose(used, np.full_like(used, 0.3 * 0.7))
 
 
-@pytest.mark.xfail(strict=True, reason="k-means takes 32-bit indices alone")
 def test_indices_of_64_bits():
     X = csr_array(make_rows())
     wide = csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)

@@ -231,7 +231,6 @@ def test_adam_by_hand():
     assert adam.rate == 0.05
 
 
-@pytest.mark.xfail(strict=True, reason="the moments stay NaN")
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_adam_goes_on_after_a_gradient_that_is_not_finite(bad):
@@ -242,7 +241,6 @@ def test_adam_goes_on_after_a_gradient_that_is_not_finite(bad):
     assert np.isfinite(adam.theta).all()
 
 
-@pytest.mark.xfail(strict=True, reason="nan_to_num makes infinity a finite number")
 def test_infinite_values_of_large_step_sizes_do_not_end_the_trials(monkeypatch):
     """Of five step sizes the first three diverge; the fourth gets lowest."""
     problem = noisy_problem().with_draws(600)
