@@ -127,7 +127,14 @@ def test_options_are_listed_in_their_order(hash_seed):
 
 @pytest.mark.parametrize(
     ("corruption", "level"),
-    [("gaussian", -1), ("gaussian", np.inf), ("gaussian", np.nan), ("salt_and_pepper", 1.1), ("masking", 2), ("swap", 1.1)],
+    [
+        ("gaussian", -1),
+        ("gaussian", np.inf),
+        ("gaussian", np.nan),
+        ("salt_and_pepper", 1.1),
+        ("masking", 2),
+        ("swap", 1.1),
+    ],
 )
 def test_corruption_level_outside_its_range(corruption, level, X, make):
     with pytest.raises(InvalidParameterError, match=r"'corruption_level'.*[Gg]ot"):
