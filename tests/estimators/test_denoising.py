@@ -143,12 +143,9 @@ def marginal_by_hand(estimator, corruption, X, weights):
 
 
 @each_corruption
-@pytest.mark.parametrize("solver", ["varpro", "lbfgs"])
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(("solver", "tied"), [("varpro", False), ("lbfgs", False), ("lbfgs", True)])
 @pytest.mark.parametrize("activation", SLOPES)
 def test_marginal_loss_is_the_formula(corruption, solver, tied, activation):
-    if tied and solver == "varpro":
-        solver = "auto"
     estimator = fitted(
         X, WEIGHTS, corruption=corruption, solver=solver, tied_weights=tied, activation=activation, max_iter=5
     )
@@ -207,7 +204,7 @@ def test_fresh_loss_is_the_mean_over_draws(corruption, solver):
 @each_corruption
 def test_both_expectations_have_about_the_same_minimum(corruption):
     """Zeros far from the mean are the noise that differs most from row to row."""
-    marginal, fresh = (fitted(corruption=corruption, expectation=name, max_iter=50) for name in ("marginal", "fresh"))
+    marginal, fresh = (fitted(corruption=corruption, expectation=name, max_iter=30) for name in ("marginal", "fresh"))
     losses = [mean_losses(estimator, corruption, 500).mean() for estimator in (marginal, fresh)]
     assert_allclose(*losses, rtol=0.2 if corruption == Masking(0.3, fill=0.0) else 0.06)
 
@@ -237,17 +234,16 @@ def test_callables_get_blocks_of_rows(solver):
 
 
 @pytest.mark.parametrize("solver", ["varpro", "lbfgs", "adam"])
-@pytest.mark.parametrize("corruption", [*NAMED, *EMPHATIC], ids=repr)
+@pytest.mark.parametrize("corruption", [Swap(0.3), EMPHATIC[0]], ids=repr)
 def test_threads_leave_the_draws(solver, corruption, monkeypatch):
     monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     if corruption in EMPHATIC and solver == "varpro":
         solver = "lbfgs"
     results = []
-    for n_threads in (1, 2, 3):
+    for n_threads in (1, 3):
         with threadpool_limits(n_threads, user_api="blas"):
             results.append(fitted(corruption=corruption, solver=solver, expectation="fresh", max_iter=2))
-    for result in results[1:]:
-        assert_allclose(result.loss_curve_, results[0].loss_curve_, rtol=1e-8)
+    assert_allclose(results[1].loss_curve_, results[0].loss_curve_, rtol=1e-8)
 
 
 @each_corruption
@@ -255,11 +251,10 @@ def test_threads_leave_the_marginal_expectation(corruption, monkeypatch):
     monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
     rows = np.random.default_rng(0).standard_normal((300, 6))
     results = []
-    for n_threads in (1, 2, 3):
+    for n_threads in (1, 3):
         with threadpool_limits(n_threads, user_api="blas"):
             results.append(fitted(rows, corruption=corruption, expectation="marginal", max_iter=5))
-    for result in results[1:]:
-        assert_allclose(result.loss_curve_, results[0].loss_curve_, rtol=1e-8)
+    assert_allclose(results[1].loss_curve_, results[0].loss_curve_, rtol=1e-8)
 
 
 @pytest.mark.xfail(raises=ValueError, strict=True, reason="k-means leaves groups empty")
@@ -274,12 +269,12 @@ def test_rows_whose_noise_has_the_same_variances():
 
 
 @pytest.mark.parametrize("loss", ERRORS)
-@pytest.mark.parametrize("expectation", ["auto", "fresh", "marginal"])
+@pytest.mark.parametrize("expectation", ["fresh", "marginal"])
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_level_zero_is_the_plain_autoencoder(name, expectation, loss):
     corruption = {"corruption": name, "corruption_level": 0.0, "expectation": expectation}
-    plain = make(AutoencoderTransformer, loss=loss).fit(X)
-    assert_same_model(fitted(loss=loss, **corruption), plain)
+    plain = make(AutoencoderTransformer, loss=loss, max_iter=5).fit(X)
+    assert_same_model(fitted(loss=loss, max_iter=5, **corruption), plain)
 
 
 @pytest.mark.parametrize("corruption", [*NAMED, *EMPHATIC], ids=repr)
@@ -304,7 +299,7 @@ def test_emphasis_needs_a_solver_over_all_layers(corruption):
 
 
 @pytest.mark.parametrize("kind", [Masking, SaltAndPepper, Swap])
-@pytest.mark.parametrize("solver", ["auto", "varpro", "adam", "lbfgs"])
+@pytest.mark.parametrize("solver", ["auto", "adam"])
 def test_equal_emphasis_is_none(kind, solver):
     expectation = "fresh" if solver == "adam" else "auto"
     plain, *others = (
@@ -333,7 +328,7 @@ def test_emphasis_chooses_the_entries_that_are_reconstructed(solver):
 
     def errors(emphasis):
         corruption = Masking(0.3, fill=-1.0, emphasis=emphasis)
-        estimator = fitted(corruption=corruption, solver=solver, max_iter=40)
+        estimator = fitted(corruption=corruption, solver=solver)
         errors = ERRORS["squared_error"](rows, estimator.reconstruct(inputs))
         return errors[inputs == -1].mean(), errors[inputs != -1].mean()
 
