@@ -52,6 +52,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:early_stopping=True kept:UserWarning"),
 ]
 
+
+@pytest.fixture(autouse=True)
+def short_iterations(monkeypatch):
+    """The search on minibatches, whose number of steps is no property."""
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 400)
+
+
 # Rows.
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 6))
