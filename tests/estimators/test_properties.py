@@ -52,6 +52,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:early_stopping=True kept:UserWarning"),
 ]
 
+
+@pytest.fixture(autouse=True)
+def short_iterations(monkeypatch):
+    """The search on minibatches, whose number of steps is no property."""
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 400)
+
+
 # Rows.
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 6))
@@ -136,7 +143,13 @@ corruption_options = st.one_of(
         st.fixed_dictionaries({"corruption": st.just(name), "corruption_level": st.sampled_from([0.0, 0.25, 1.0])})
         for name in CORRUPTIONS
     ),
-    st.fixed_dictionaries({"corruption": st.sampled_from([Gaussian(2.0), Masking(0.5), SaltAndPepper(0.5)])}),
+    st.fixed_dictionaries(
+        {
+            "corruption": st.sampled_from(
+                [Gaussian(2.0), Masking(0.5), SaltAndPepper(0.5), Masking(0.5, emphasis=(2, 1))]
+            )
+        }
+    ),
     st.fixed_dictionaries({"corruption": st.just(lambda X, rng: X[::-1].copy())}),
 )
 
@@ -145,7 +158,9 @@ def own_options(Autoencoder, strengths):
     return {
         AutoencoderTransformer: st.just({}),
         DenoisingAutoencoder: st.builds(
-            lambda corruption, count: {**corruption, "n_corruptions": count}, corruption_options, st.integers(1, 2)
+            lambda corruption, expectation: {**corruption, "expectation": expectation},
+            corruption_options,
+            st.sampled_from(["auto", "auto", "fresh"]),
         ),
         SparseAutoencoder: st.fixed_dictionaries({"sparsity_weight": strengths, "sparsity_target": targets}),
         ContractiveAutoencoder: st.fixed_dictionaries({"contraction_weight": strengths}),
@@ -392,8 +407,9 @@ def test_integer_weights_are_repetitions_in_the_objective(problem, seed):
 
     def with_weights(part, weights):
         statistics = statistics_of([part.targets], weights, SERIAL)
-        corrupted = part.inputs if problem.is_corrupted else None
-        return problem_of(problem.architecture, problem.penalties, part.targets, weights, statistics, SERIAL, corrupted)
+        return problem_of(
+            problem.architecture, problem.penalties, part.targets, weights, statistics, SERIAL, part.noise
+        )
 
     assert_same_objectives(
         with_weights(problem, counts.astype(float)), with_weights(repeated, np.ones(counts.sum())), seed

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from problems import corrupted
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae._objective.noise import PreparedCorruption
 from skae._rows.blocks import rows_of
 from skae._rows.factors import Dense, OffsetSparse
 from skae.corruption import CORRUPTIONS, Blur, Corruption, Masking
@@ -33,7 +33,10 @@ MODELS = {
     "cross-entropy": lambda **options: AutoencoderTransformer(3, loss="cross_entropy", init="pca", **options),
     "poisson": lambda **options: AutoencoderTransformer(3, loss="poisson", activation="tanh", **options),
     "share of variance": lambda **options: AutoencoderTransformer(0.6, **options),
-    "denoising": lambda **options: DenoisingAutoencoder(3, n_corruptions=2, **options),
+    "denoising": lambda **options: DenoisingAutoencoder(3, **options),
+    "denoising, joint": lambda **options: DenoisingAutoencoder(3, tied_weights=True, **options),
+    "fresh draws": lambda **options: DenoisingAutoencoder(3, expectation="fresh", **options),
+    "minibatches": lambda **options: DenoisingAutoencoder(3, loss="cross_entropy", **options),
     "sparse": lambda **options: SparseAutoencoder(3, **options),
     "contractive": lambda **options: ContractiveAutoencoder(3, **options),
 }
@@ -168,18 +171,22 @@ def test_corruptions_that_fill_in_zeros_are_refused(corruption):
         DenoisingAutoencoder(3, corruption=corruption).fit(sparse.csr_array(make_data()))
 
 
+def corrupted(corruption, X):
+    return PreparedCorruption(corruption, X, np.ones(X.shape[0])).corrupt(X, np.random.default_rng(0))
+
+
 def test_callables_get_sparse_and_must_return_it():
     X = sparse.csr_array(make_data())
-    kept = corrupted(lambda X, rng: X * 0.5, X, None)
+    kept = corrupted(lambda X, rng: X * 0.5, X)
     assert_array_equal(kept.toarray(), 0.5 * X.toarray())
     with pytest.raises(ValueError, match="must return a sparse array"):
-        corrupted(lambda X, rng: X.toarray(), X, None)
+        corrupted(lambda X, rng: X.toarray(), X)
     with pytest.raises(ValueError, match="must return an ndarray"):
-        corrupted(lambda X, rng: sparse.csr_array(X), X.toarray(), None)
+        corrupted(lambda X, rng: sparse.csr_array(X), X.toarray())
     with pytest.raises(ValueError, match="NaN or infinity"):
-        corrupted(lambda X, rng: X * np.inf, X, None)
+        corrupted(lambda X, rng: X * np.inf, X)
     with pytest.raises(ValueError, match="shape"):
-        corrupted(lambda X, rng: X[:, :2], X, None)
+        corrupted(lambda X, rng: X[:, :2], X)
 
 
 def test_a_callable_cannot_write_into_x():

@@ -27,7 +27,7 @@ BAD_PARAMETERS = {
     "alpha": BAD_WEIGHTS,
     "scale_code": ["x", 1, None],
     "penalties": [None, "x", L1Sparsity(0.1), (1,), (L1Sparsity,)],
-    "solver": ["x", None, "adam"],
+    "solver": ["x", None, "sgd"],
     "init": ["x", None],
     "n_init": [0, -1, 1.5, True, None],
     "n_jobs": ["x", 1.5],
@@ -46,7 +46,7 @@ OWN_BAD_PARAMETERS = {
     DenoisingAutoencoder: {
         "corruption": ["x", None, 1],
         "corruption_level": [1.1, *BAD_WEIGHTS],
-        "n_corruptions": [0, 1.5, True, "x"],
+        "expectation": ["x", None, 1, True],
     },
     SparseAutoencoder: {
         "sparsity_target": [0, 1, 0.0, 1.0, -0.1, 1.1, np.nan, True, "x", None],
@@ -99,9 +99,10 @@ OPTIONS = {
     "code_activation": ACTIVATION_NAMES,
     "output_activation": f"'auto', {ACTIVATION_NAMES}",
     "loss": "'squared_error', 'cross_entropy', 'poisson'",
-    "solver": "'auto', 'svd', 'varpro', 'lbfgs'",
+    "solver": "'auto', 'svd', 'varpro', 'adam', 'lbfgs'",
     "init": "'glorot', 'pca'",
-    "corruption": "'masking', 'gaussian', 'salt_and_pepper'",
+    "corruption": "'masking', 'gaussian', 'salt_and_pepper', 'swap'",
+    "expectation": "'auto', 'marginal', 'fresh'",
 }
 PRINT_ERRORS = """
 from skae import DenoisingAutoencoder
@@ -126,7 +127,14 @@ def test_options_are_listed_in_their_order(hash_seed):
 
 @pytest.mark.parametrize(
     ("corruption", "level"),
-    [("gaussian", -1), ("gaussian", np.inf), ("gaussian", np.nan), ("salt_and_pepper", 1.1), ("masking", 2)],
+    [
+        ("gaussian", -1),
+        ("gaussian", np.inf),
+        ("gaussian", np.nan),
+        ("salt_and_pepper", 1.1),
+        ("masking", 2),
+        ("swap", 1.1),
+    ],
 )
 def test_corruption_level_outside_its_range(corruption, level, X, make):
     with pytest.raises(InvalidParameterError, match=r"'corruption_level'.*[Gg]ot"):

@@ -81,8 +81,8 @@ def no_fit_in_flight():
 
 @pytest.fixture(autouse=True)
 def as_many_corrupted_rows_as_rows(monkeypatch):
-    """Of more rows, a joint search would begin with searches on parts, where other things go wrong first."""
-    monkeypatch.setattr("skae._estimators.denoising._MIN_CORRUPTED_ROWS", 1)
+    """One draw, which makes the fits of many faults short."""
+    monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 1)
 
 
 class Pool:
