@@ -27,11 +27,16 @@ class Moments(NamedTuple):
 
     The mean is (1 - share) x + share filling_k, the variance share (1 - share) (x - filling_k)^2 + variance_k.
 
-    Attributes
+    Parameters
     ----------
     share : float
+        Share of the entries that are replaced.
 
-    filling, variance : ndarray of shape (n_features,)
+    filling : ndarray of shape (n_features,)
+        Mean of the replacements.
+
+    variance : ndarray of shape (n_features,)
+        Variance that does not depend on x.
 
     Examples
     --------

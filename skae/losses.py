@@ -290,10 +290,6 @@ class _ShiftedPoisson(Poisson):
         gradient_out -= target
         return losses
 
-    def entries(self, target, raw):
-        growth = self._rate * np.expm1(raw)
-        return np.where(np.isinf(growth), growth, growth - raw * (self._rate + target))
-
     def omitted(self, target):
         return self._rate.sum() - target @ np.log(self._rate)
 

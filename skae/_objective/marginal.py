@@ -78,6 +78,9 @@ class _Marginal:
         self._spread_of_all = of_all.astype(self._dtype)
         if not self._factor:
             self._spreads[...] = np.sqrt(self._spread_of_all)
+        # Squares of X times gradients may leave the range that squares of X times weights are in.
+        self._sizes = np.abs(W).max(axis=0)
+        self._relative = np.divide(W, self._sizes, out=np.zeros_like(W), where=self._sizes > 0)
         self._set_covariances(W.astype(self._dtype))
 
     def _set_covariances(self, W):
@@ -178,15 +181,16 @@ class _Marginal:
 
     def _encode_backward(self, worker, rows, inputs, delta, delta_q):
         """Add the gradients of the encoder, given those of the pre-activations' means and of three times variances."""
-        W, product = self._layout.views(self._parameters)[0][0], worker.products[0]
+        product = worker.products[0]
         inputs.transposed_times(delta, out=product)
         worker.weight_gradients[0] += self._kept * product
         worker.intercept_gradients[0] += delta.sum(axis=0)
+        delta_q *= self._sizes.astype(self._dtype)
         squares = np.multiply.outer(self._variance, delta_q.sum(axis=0, dtype=np.float64))
         if self._factor:
             self._squared_deviations(worker, rows).transposed_times(delta_q, out=product)
             squares += self._factor * product
-        squares *= 6 * W
+        squares *= 6 * self._relative
         worker.weight_gradients[0] += squares
 
 

@@ -148,9 +148,12 @@ def _grouped(targets, filling, n_groups, rng):
         return csr_array(parts, shape=factor.shape)
 
     sample = squares(targets.take(np.sort(rng.permutation(len(targets))[: _SAMPLE_ROWS * n_groups])))
+    # k-means squares the squares again.
+    unit = max(abs(sample.min()), abs(sample.max())) or 1.0
+    sample = sample / unit
     n_groups = min(n_groups, len(distinct_rows(sample, np.ones(sample.shape[0])).weights))
     groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(sample)
-    return np.concatenate([groups.predict(squares(targets, block)) for block in targets.blocks()])
+    return np.concatenate([groups.predict(squares(targets, block) / unit) for block in targets.blocks()])
 
 
 def drawn(prepared, targets, widths, rng):

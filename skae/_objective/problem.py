@@ -186,6 +186,9 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         If products on the scale of the inputs leave the range of their dtype.
     """
     loss, origin = architecture.loss.shifted(statistics.offset)
+    if noise is not None and noise.has_emphasis and not loss.is_least_squares:
+        # What a shifted loss omits would need the entries' weights, too.
+        loss, origin = architecture.loss, np.zeros_like(origin)
     (gain, perfect, omitted), outliers = _gains(loss, targets, weights, statistics.mean, threads)
     loss_unit, typical_scale = _gain_and_scale_of_others(loss, targets, weights, outliers, threads)
     if not loss_unit > _NOISE * gain:

@@ -65,7 +65,7 @@ class Adam:
         The iterate, and the mean of the latest ones.
     """
 
-    _FIRST, _SECOND, _TINY, _MEMORY = 0.9, 0.999, 1e-8, 0.99
+    _FIRST, _SECOND, _TINY, _MEMORY = 0.9, 0.999, 1e-10, 0.99
 
     def __init__(self, theta, rate):
         self.theta, self.mean, self.rate = theta.copy(), theta.copy(), rate
@@ -73,7 +73,7 @@ class Adam:
         self._n_steps = 0
 
     def step(self, gradient):
-        """Move against a gradient, which is used up as scratch."""
+        """Move against a gradient of about unit size, which is used up as scratch."""
         self._n_steps += 1
         self._first *= self._FIRST
         self._first += (1 - self._FIRST) * gradient
@@ -189,7 +189,7 @@ class _Run:
         for rows in islice(self._batches(rng), n_steps):
             self._on_batch.go_on_with(self._problem.batch(rows, rng))
             with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are no progress
-                adam.step(self._on_batch(adam.theta).gradient)
+                adam.step(self._on_batch(adam.theta).gradient / self._problem.loss_unit)
         # One evaluation is of all fixed draws.
         self._context.history.n_rows_evaluated += n_steps * _BATCH_ROWS // len(self._problem.inputs)
 

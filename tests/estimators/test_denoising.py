@@ -257,7 +257,6 @@ def test_threads_leave_the_marginal_expectation(corruption, monkeypatch):
     assert_allclose(results[1].loss_curve_, results[0].loss_curve_, rtol=1e-8)
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="k-means leaves groups empty")
 def test_rows_whose_noise_has_the_same_variances():
     signs = np.sign(np.random.default_rng(0).standard_normal((300, 10)))
     masking = Masking(0.25, fill=0.0)
@@ -355,10 +354,7 @@ class OfSomeColumns(Corruption):
         return weights
 
 
-UNWEIGHTED_CONSTANT = pytest.mark.xfail(strict=True, reason="the constant of the Poisson loss has no entry weights")
-
-
-@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy", pytest.param("poisson", marks=UNWEIGHTED_CONSTANT)])
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy", "poisson"])
 def test_entries_without_weight_have_no_loss(loss):
     corruption = OfSomeColumns(3)
     estimator = fitted(corruption=corruption, loss=loss, solver="lbfgs", alpha=1e-3)

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
 from skae._network.propagation import block_rows
+from skae._objective import noise as noise_module
 from skae._objective.noise import PreparedCorruption, drawn
 from skae._rows.blocks import rows_of
 from skae._rows.drawn import DrawnRows
@@ -129,7 +130,8 @@ def test_threads_read_the_same():
 @pytest.mark.parametrize(
     ("n_rows", "n_draws"), [(1, 100), (200, 100), (201, 100), (5000, 4), (6666, 4), (6667, 3), (20_000, 1), (30_000, 1)]
 )
-def test_the_draws_have_20_000_rows_but_there_are_100_at_most(n_rows, n_draws):
+def test_the_draws_have_20_000_rows_but_there_are_100_at_most(n_rows, n_draws, monkeypatch):
+    monkeypatch.setattr(noise_module, "_SMALL", 0)
     X = np.ones((n_rows, 2))
     prepared = PreparedCorruption(Gaussian(1.0), X, np.ones(n_rows))
     noise = drawn(prepared, rows_of(X), [3, 2], np.random.default_rng(0))
@@ -140,6 +142,21 @@ def test_the_draws_have_20_000_rows_but_there_are_100_at_most(n_rows, n_draws):
     n_chunks = len(noise.inputs[0].blocks())
     assert n_chunks % 2 == 0 or n_rows < 2
     assert noise.inputs[0].chunk <= block_rows([3, 2])
+
+
+def test_few_draws_are_stored(monkeypatch):
+    X, weights = make_X(), np.ones(N_ROWS)
+    prepared = PreparedCorruption(Gaussian(1.0), X, weights)
+
+    def draws():
+        return drawn(prepared, rows_of(X), [X.shape[1], 2], np.random.default_rng(0)).inputs
+
+    stored = draws()
+    monkeypatch.setattr(noise_module, "_SMALL", 0)
+    for kept, lazy in zip(stored, draws(), strict=True):
+        assert isinstance(lazy, DrawnRows)
+        assert not isinstance(kept, DrawnRows)
+        assert_array_equal(dense(kept), dense(lazy))
 
 
 def test_what_is_not_random_is_made_once():

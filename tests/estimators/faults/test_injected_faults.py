@@ -179,6 +179,12 @@ class Draw:
         return X + rng.normal(scale=0.1, size=X.shape)
 
 
+@pytest.fixture
+def draws_are_not_stored(monkeypatch):
+    monkeypatch.setattr("skae._objective.noise._SMALL", 0)
+
+
+@pytest.mark.usefixtures("draws_are_not_stored")
 @situations("warm start")
 def test_fault_in_a_corruption(situation, fault, X, make, at_calls_of, fit_with_some_faults):
     estimator = situation(make(DenoisingAutoencoder, corruption=Draw()))
@@ -186,6 +192,7 @@ def test_fault_in_a_corruption(situation, fault, X, make, at_calls_of, fit_with_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("draws_are_not_stored")
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("solver", ["varpro", "adam"])
 def test_fault_in_a_corruption_in_every_situation(
