@@ -299,9 +299,9 @@ class Swap(_Replacing):
     >>> from skae.corruption import Swap
     >>> X = np.array([[0, 10.0], [1, 11.0], [2, 12.0]])
     >>> Swap(1.0).corrupt(X, np.random.default_rng(0))
-    array([[ 2., 12.],
-           [ 1., 11.],
-           [ 1., 10.]])
+    array([[ 1., 12.],
+           [ 1., 12.],
+           [ 2., 10.]])
     """
 
     def _source(self, X, weights):
