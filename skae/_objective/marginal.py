@@ -87,7 +87,8 @@ class _Marginal:
         """Set K of each group."""
 
         def fill(number):
-            np.matmul(W.T * self._variances[number], W, out=self._covariances[number])
+            with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
+                np.matmul(W.T * self._variances[number], W, out=self._covariances[number])
 
         list(self._threads.map(fill, range(len(self._variances))))
 
@@ -119,8 +120,9 @@ class _Marginal:
 
         def add(first):
             total = np.zeros_like(W)
-            for v, part in zip(self._variances[first::n_threads], parts[first::n_threads], strict=True):
-                total += v[:, None] * (W @ part)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for v, part in zip(self._variances[first::n_threads], parts[first::n_threads], strict=True):
+                    total += v[:, None] * (W @ part)
             return total
 
         return sum(self._threads.map(add, range(min(n_threads, len(parts)))))
