@@ -47,6 +47,7 @@ def methods(size, corruption, seed):
     return {
         "1 frozen draw": FrozenDraws(**settings),
         "20 frozen draws": TwentyDraws(**settings),
+        "default": DenoisingAutoencoder(**settings),
         "marginal": DenoisingAutoencoder(expectation="marginal", **settings),
         "fresh": DenoisingAutoencoder(expectation="fresh", **settings),
         "fresh, adam": DenoisingAutoencoder(expectation="fresh", solver="adam", **settings),
