@@ -327,8 +327,8 @@ REMARKS = {
     "that principal components count, too.",
     "contraction": "Contraction: the paper's errors are of networks that start from the features and are trained on; "
     "ours are of a linear classifier on the frozen, standardised code, so only the order compares, and of two errors "
-    "near 7 % on 10,000 test rows the difference has a standard error of up to 0.36. The noise is drawn once a row, "
-    "the searches end at 60 iterations, and the strengths are the best by error of two or three each.",
+    "near 7 % on 10,000 test rows the difference has a standard error of up to 0.36. The searches end at 60 "
+    "iterations, and the strengths are the best by error of two or three each.",
     "deep": "Deep autoencoder: the published network is pretrained layer by layer; ours starts at random. Without "
     "--long it also has fewer units, rows and iterations; the error of its training rows is given beside.",
 }
