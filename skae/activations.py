@@ -74,6 +74,14 @@ class Activation(ABC):
         delta *= self.derivative(A)
 
 
+def _times_linear(values, by, slope, intercept):
+    """Multiply values by slope * by + intercept, in place, and return them."""
+    factor = slope * by
+    factor += intercept
+    values *= factor
+    return values
+
+
 class Identity(Activation):
     """Identity, g(z) = z.
 
@@ -133,18 +141,11 @@ class Logistic(Activation):
         return slope
 
     def second_derivative(self, A):
-        curvature = self.derivative(A)
-        factor = -2 * A
-        factor += 1
-        curvature *= factor
-        return curvature
+        return _times_linear(self.derivative(A), A, -2, 1)
 
     def third_derivative(self, A):
-        third = self.derivative(A)
-        factor = -6 * third
-        factor += 1
-        third *= factor
-        return third
+        slope = self.derivative(A)
+        return _times_linear(slope, slope, -6, 1)
 
     def backward(self, A, delta):
         delta *= A
@@ -175,17 +176,11 @@ class Tanh(Activation):
         return np.subtract(1, slope, out=slope)
 
     def second_derivative(self, A):
-        curvature = self.derivative(A)
-        curvature *= A
-        curvature *= -2
-        return curvature
+        return _times_linear(self.derivative(A), A, -2, 0)
 
     def third_derivative(self, A):
-        third = self.derivative(A)
-        factor = -6 * third
-        factor += 4
-        third *= factor
-        return third
+        slope = self.derivative(A)
+        return _times_linear(slope, slope, -6, 4)
 
     def backward(self, A, delta):
         A *= A

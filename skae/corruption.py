@@ -8,11 +8,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_array, issparse, vstack
+from scipy.sparse import issparse, vstack
 from sklearn.utils import gen_batches
 
 from skae._rows.blocks import rows_of
-from skae._rows.statistics import column_means, variances
+from skae._rows.replacements import Extremes, Filling, OtherRows
+from skae._rows.statistics import column_means
 from skae._rows.threads import SERIAL
 from skae._validation import check_number
 
@@ -232,7 +233,7 @@ class Masking(_Replacing):
         return self.fill in ("auto", 0)
 
     def _source(self, X, weights):
-        return _Filling(self._filling(X, weights).astype(X.dtype))
+        return Filling(self._filling(X, weights).astype(X.dtype))
 
     def _filling(self, X, weights):
         """Return the replacement in each column, (n_features,)."""
@@ -244,38 +245,6 @@ class Masking(_Replacing):
             of_others = rows.sum(lambda block: weights[block] @ (X[block] != 0), SERIAL)
             filling[of_others < weights.sum() / 2] = 0
         return filling
-
-
-class _Filling:
-    """One replacement a column.
-
-    Attributes
-    ----------
-    mean, variance : ndarray of shape (n_features,)
-        Of the replacements.
-    """
-
-    def __init__(self, filling):
-        self._filling = filling
-        self.mean, self.variance = filling.astype(np.float64), np.zeros(len(filling))
-
-    def replaced(self, X, selected, rng):
-        if issparse(X):
-            return _sparse_filled(X, selected, self._filling)
-        return np.where(selected, self._filling, X)
-
-
-def _sparse_filled(block, masked, filling):
-    """Return a block of sparse rows, masked; the columns whose filling is not 0 are made dense on the way."""
-    columns = np.flatnonzero(filling)
-    dense = np.where(masked[:, columns], filling[columns], block[:, columns].toarray())
-    stored_rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    kept = ~masked[stored_rows, block.indices] & (filling[block.indices] == 0)
-    rows, filled = np.divmod(np.flatnonzero(dense), max(1, len(columns)))
-    data = np.concatenate([block.data[kept], dense[dense != 0]])
-    coords = [(stored_rows[kept], rows), (block.indices[kept], columns[filled])]
-    coords = [np.concatenate(parts).astype(block.indices.dtype) for parts in coords]
-    return coo_array((data, coords), shape=block.shape).tocsr()
 
 
 @dataclass(frozen=True)
@@ -305,25 +274,7 @@ class Swap(_Replacing):
     """
 
     def _source(self, X, weights):
-        return _OtherRows(X, weights)
-
-
-class _OtherRows:
-    """Replacements from the same column of other rows; the attributes are those of _Filling."""
-
-    def __init__(self, X, weights):
-        self._X, self._cumulative = X, np.cumsum(weights)
-        self.mean = column_means([rows_of(X)], weights, SERIAL)
-        self.variance = variances([rows_of(X)], weights, self.mean, SERIAL)
-
-    def replaced(self, X, selected, rng):
-        columns = np.nonzero(selected)[1]
-        drawn = rng.random(len(columns)) * self._cumulative[-1]
-        # The last sum may be a rounding above all draws, but not below one.
-        others = np.minimum(np.searchsorted(self._cumulative, drawn, side="right"), len(self._cumulative) - 1)
-        result = X.copy()
-        result[selected] = self._X[others, columns]
-        return result
+        return OtherRows(X, weights)
 
 
 @dataclass(frozen=True)
@@ -347,22 +298,7 @@ class SaltAndPepper(_Replacing):
     """
 
     def _source(self, X, weights):
-        return _Extremes(X.min(axis=0), X.max(axis=0))
-
-
-class _Extremes:
-    """Each column's minimum or maximum; the attributes are those of _Filling."""
-
-    def __init__(self, low, high):
-        self._low, self._high = low, high
-        low, high = low.astype(np.float64), high.astype(np.float64)
-        self.mean, self.variance = (low + high) / 2, ((high - low) / 2) ** 2
-
-    def replaced(self, X, selected, rng):
-        columns = np.nonzero(selected)[1]
-        result = X.copy()
-        result[selected] = np.where(rng.random(len(columns)) < 0.5, self._low[columns], self._high[columns])
-        return result
+        return Extremes(X.min(axis=0), X.max(axis=0))
 
 
 @dataclass(frozen=True)

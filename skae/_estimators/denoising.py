@@ -122,7 +122,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         reason = prepared.why_not_marginal(architecture, self.penalties)
         if self.expectation == "marginal" and reason is not None:
             raise ValueError(f"expectation='marginal' does not apply: {reason}. Set expectation='auto'.")
-        is_fresh = {"auto": reason is not None or not prepared.suits_moments, "marginal": False, "fresh": True}
-        if is_fresh[self.expectation]:
+        prefers_draws = reason is not None or not prepared.suits_moments
+        if self.expectation == "fresh" or (self.expectation == "auto" and prefers_draws):
             return drawn(prepared, rows, architecture.layer_widths, rng)
         return marginal(prepared, rows, weights, architecture.widths[-1], rng)

@@ -141,7 +141,7 @@ class Objective:
         n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
         # As many blocks for every worker, all of about the same size, so that no worker waits for the last one.
         n_rounds = ceil(n_rows / (n_workers * min(block_size or block_rows(widths), n_rows)))
-        size = self._problem.rows_together or ceil(n_rows / (n_workers * n_rounds))
+        size = self._problem.inputs[0].rows_together or ceil(n_rows / (n_workers * n_rounds))
         blocks = [
             (draw, slice(start, min(start + size, n_rows)))
             for draw in range(n_inputs)

@@ -99,11 +99,6 @@ class Problem:
         return self.noise and self.noise.moments
 
     @property
-    def rows_together(self):
-        """How many rows the inputs are best read by, or None if that does not matter."""
-        return getattr(self.inputs[0], "chunk", None)
-
-    @property
     def term_names(self):
         """Names of the objective's terms."""
         names = ["reconstruction", *(type(penalty).__name__ for penalty in self.penalties)]

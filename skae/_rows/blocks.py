@@ -40,6 +40,11 @@ class RowBlocks(ABC):
         """Return the rows of a slice, or of an array of indices."""
         return type(self)(self.X[rows])
 
+    @property
+    def rows_together(self):
+        """How many rows are best read together, or None if that does not matter."""
+        return None
+
     def blocks(self, axis=0):
         """Return the slices of X along an axis that are worked on one at a time."""
         length = self.shape[axis]

@@ -35,6 +35,10 @@ class DrawnRows(RowBlocks):
         """Return the rows of an array of indices, with draws of their own."""
         return DrawnRows(self.X[rows], self.noise, self.seed, self.chunk)
 
+    @property
+    def rows_together(self):
+        return self.chunk
+
     def stored(self):
         """Return the Rows of all draws, held in memory."""
         return self._read(slice(None))

@@ -129,6 +129,15 @@ def _enter(token):
 
 
 def _leave(token):
+    """Count a fit out; an interrupt waits until that is done."""
+    try:
+        _count_out(token)
+    except BaseException:
+        _count_out(token)
+        raise
+
+
+def _count_out(token):
     with _lock:
         _inside.discard(token)
         if not _inside:

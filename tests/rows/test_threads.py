@@ -132,6 +132,24 @@ def test_a_fit_holds_the_limit_at_every_evaluation(pool, monkeypatch, fault):
     assert pool.n_threads == 3
 
 
+def test_an_interrupt_while_the_limit_is_lifted_waits_until_it_is(pool, monkeypatch):
+    set_limit = threads._set_limit
+
+    def interrupted_once(pool, n_threads):
+        if n_threads == 3:
+            monkeypatch.setattr(threads, "_set_limit", set_limit)
+            raise KeyboardInterrupt
+        set_limit(pool, n_threads)
+
+    monkeypatch.setattr(threads, "_set_limit", interrupted_once)
+    with pytest.raises(KeyboardInterrupt), threads.row_threads():
+        pass
+    assert pool.n_threads == 3
+    with threads.row_threads():
+        assert pool.n_threads == 1
+    assert pool.n_threads == 3
+
+
 def test_an_error_in_a_worker_reaches_the_caller(pool, monkeypatch):
     def fail(*arguments):
         raise MemoryError("no room")
