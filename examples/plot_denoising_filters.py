@@ -26,10 +26,8 @@ pixels.
 # it well: with the cross-entropy at this weight decay the plain filters have no single pixels, and in some settings the
 # step from 25 % to 50 % makes no difference. Neighbouring pixels became more similar from no masking to 25 % in every
 # setting tried. With the default weight decay the order is another: 9 % of the plain filters are concentrated on one or
-# two pixels, 3 % with 25 % masked, and half of them with 50 % masked, where the moments that the objective uses
-# approximate its expectation less well (`expectation="fresh"` gives fewer). The share of plain filters that are single
-# pixels also depends on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 45 % at the 1e-5 of this
-# example.
+# two pixels, 6 % with 25 % masked, and 39 % with 50 % masked. The share of plain filters that are single pixels also
+# depends on the length of the search: 2 % at the default `tol`, 25 % at 1e-4, and 45 % at the 1e-5 of this example.
 #
 # `Masking(share, fill=0)` masks all pixels with zero. The default masks with zero only if more than half of a pixel's
 # values are zero, and with the pixel's mean otherwise.
