@@ -80,6 +80,17 @@ class Loss(ABC):
         `raw` may be overwritten; `gradient_out` shares memory with neither argument.
         """
 
+    def curvature(self, target, raw):
+        """Return the diagonal of the Gauss-Newton matrix in the raw output, (n_rows, n_features).
+
+        That is what the loss's curvature is on average over the distribution that the output stands for. It guides
+        the steps of a search and has no influence on where that ends. The default is the square of the gradient.
+        """
+        gradient = np.empty_like(raw)
+        self.loss_gradient(target, raw.copy(), gradient)
+        gradient *= gradient
+        return gradient
+
     @abstractmethod
     def entries(self, target, raw):
         """Return the loss entry by entry, (n_rows, n_features)."""
@@ -141,6 +152,11 @@ class SquaredError(Loss):
         self.link.backward(output, gradient_out)
         return losses
 
+    def curvature(self, target, raw):
+        slope = self.link.derivative(self.link.forward(raw.copy()))
+        slope *= slope
+        return slope
+
     def entries(self, target, raw):
         residual = self.link.forward(raw.copy())
         residual -= target
@@ -193,6 +209,9 @@ class CrossEntropy(Loss):
         gradient_out -= target
         return losses
 
+    def curvature(self, target, raw):
+        return self.link.derivative(self.link.forward(raw.copy()))
+
     def entries(self, target, raw):
         return np.maximum(raw, 0) - raw * target + np.log1p(np.exp(-np.abs(raw)))
 
@@ -244,6 +263,9 @@ class Poisson(Loss):
         gradient_out -= target
         return losses
 
+    def curvature(self, target, raw):
+        return np.exp(raw)
+
     def entries(self, target, raw):
         rate = np.exp(raw)
         return np.where(np.isinf(rate), rate, rate - target * raw)
@@ -289,6 +311,9 @@ class _ShiftedPoisson(Poisson):
         gradient_out *= rate
         gradient_out -= target
         return losses
+
+    def curvature(self, target, raw):
+        return self._rate.astype(raw.dtype) * np.exp(raw)
 
     def omitted(self, target):
         return self._rate.sum() - target @ np.log(self._rate)

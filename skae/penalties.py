@@ -19,6 +19,9 @@ _MEAN_MARGIN = 4 * np.finfo(np.float64).eps
 # A mean activation further from the sparsity target than by this factor misses it.
 _FAR = 2.0
 
+# Share of the range of bounded units at which contracted ones start.
+_SATURATED = 0.1
+
 # Rows are taken in chunks, so that one temporary of a deep contraction has at most so many entries.
 _CHUNK_ENTRIES = 2**20
 
@@ -62,6 +65,9 @@ class Penalty(ABC):
     def linear_decays(self):
         """The weight decays, of the encoder and of the decoder, that the term is for a linear autoencoder, or None."""
         return None
+
+    def start_code(self, activation):  # noqa: B027 - most penalties suit any start
+        """Return the output of the code's activation about which a search should start, or None if any is as good."""
 
     def unmet(self, mean_code, activation):  # noqa: B027 - most penalties have no such aim
         """Return, in words, how a mean code, (n_components,), misses the penalty's aim by far, or None."""
@@ -187,6 +193,10 @@ class KLSparsity(Penalty):
                 f"Choose code_activation from {bounded}, or use penalties=(L1Sparsity(...),)."
             )
 
+    def start_code(self, activation):
+        low, high = activation.bounds
+        return low + self.target * (high - low) if self.weight else None
+
     def unmet(self, mean_code, activation):
         low, high = activation.bounds
         mean = float(np.mean((mean_code - low) / (high - low)))
@@ -257,6 +267,12 @@ class Contraction(Penalty):
     """
 
     acts_on = "rows"
+
+    def start_code(self, activation):
+        # Bounded units contract where they are nearly saturated. A search from the middle of their range stays there
+        # for long: on MNIST the objective is at 4.0 where it is at 2.9 from here.
+        low, high = activation.bounds
+        return low + _SATURATED * (high - low) if self.weight and activation.is_bounded else None
 
     @property
     def linear_decays(self):

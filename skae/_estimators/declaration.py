@@ -69,7 +69,7 @@ n_jobs : int or None, default={n_jobs}
     `joblib.parallel_config` says otherwise.
 
 max_iter : int, default={max_iter}
-    Cap on the solver's iterations, those on parts of the rows included. A `ConvergenceWarning` says when it is hit.
+    Cap on the solver's iterations. A `ConvergenceWarning` says when it is hit.
 
 tol : float, default={tol}
     The solver has converged when the objective fell by less than `tol` in the last `n_iter_no_change` iterations, in
@@ -152,10 +152,10 @@ best_validation_loss_ : float or None
     The lowest of these, that of the result. None without `early_stopping`.
 
 n_iter_ : int
-    Number of iterations over all rows; 1 for the closed form.
+    Number of iterations; 1 for the closed form.
 
 n_evaluations_ : int
-    Number of evaluations of the objective, those on parts of the rows counted by their share of them, rounded up.
+    Number of evaluations of the objective, those on minibatches counted by their share of the rows, rounded up.
 
 solver_ : str
     The solver that was used.

@@ -56,6 +56,12 @@ class Layout:
     is_whole : bool
         Whether these are all.
 
+    depth : int
+        Number of layers of the encoder.
+
+    is_tied : bool
+        Whether the decoder's weights are views of the encoder's.
+
     size : int
         Length of the flat vector.
 
@@ -68,8 +74,8 @@ class Layout:
         shapes = every[:n_layers]
         self.is_whole = len(shapes) == len(every)
         self.n_layers = len(shapes)
-        self._tied = architecture.tied
-        self.weight_shapes = shapes[: architecture.depth] if self._tied else shapes
+        self.depth, self.is_tied = architecture.depth, architecture.tied
+        self.weight_shapes = shapes[: self.depth] if self.is_tied else shapes
         self._intercept_shapes = [(fan_out,) for _, fan_out in shapes]
         self.size = sum(int(np.prod(shape)) for shape in self.weight_shapes + self._intercept_shapes)
 
@@ -81,7 +87,7 @@ class Layout:
             parts.append(flat[start:stop].reshape(shape))
             start = stop
         weights, intercepts = parts[: len(self.weight_shapes)], parts[len(self.weight_shapes) :]
-        if self._tied:
+        if self.is_tied:
             weights += [W.T for W in reversed(weights)]
         return weights, intercepts
 

@@ -74,6 +74,20 @@ def backward(layers, inputs, outputs, deltas, own_deltas, weight_gradients, inte
             np.matmul(delta, layer.weight.T, out=deltas[index - 1])
 
 
+def layer_deltas(layers, outputs, delta):
+    """Return the gradients of all layers' pre-activations, given that of the last output. All arguments but the first
+    are used up.
+    """
+    deltas = []
+    for layer, A in zip(reversed(layers), reversed(outputs), strict=True):
+        if deltas:
+            delta = deltas[-1] @ above.T
+        layer.activation.backward(A, delta)
+        deltas.append(delta)
+        above = layer.weight
+    return deltas[::-1]
+
+
 def jacobian(layers, inputs):
     """Return the derivative of the last layer's output in the inputs, (n_rows, last fan_out, n_features)."""
     outputs = every_output(layers, inputs)

@@ -9,6 +9,7 @@ from skae._network.parameters import Layout, Parameters
 from skae._network.propagation import backward, block_rows, forward
 from skae._rows.factors import Dense
 from skae._rows.threads import SERIAL
+from skae.activations import SMALLEST
 
 # Threads beyond these would cost more memory, a gradient each, than they save time.
 _MAX_WORKERS = 8
@@ -44,13 +45,13 @@ class Evaluation(NamedTuple):
 class Worker:
     """The memory of one thread: buffers for a block of rows, its sums over rows, and the blocks that it works on."""
 
-    def __init__(self, architecture, layout, n_rows, dtype, blocks):
+    def __init__(self, architecture, layout, n_rows, dtype, sum_dtype, blocks):
         def buffers(widths):
             return [np.empty((n_rows, width), dtype=dtype) for width in widths]
 
         n_features = architecture.widths[0]
         self.blocks = blocks
-        self.gradient = np.empty(layout.size)
+        self.gradient = np.empty(layout.size, dtype=sum_dtype)
         self.weight_gradients, self.intercept_gradients = layout.views(self.gradient)
         widths = [len(b) for b in self.intercept_gradients]
         self.outputs, self.deltas = buffers(widths), buffers(widths)
@@ -115,7 +116,7 @@ class Objective:
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
-        self._parameters = np.empty(self.size)
+        self._parameters = np.empty(self.size, dtype=variables.dtype)
         self._compute_parameters = np.empty(self.size, dtype=self._dtype)
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
         self._mean_code = None
@@ -161,7 +162,7 @@ class Objective:
         self._set_row_weights()
 
     def _make_worker(self, n_rows, blocks):
-        return Worker(self._architecture, self._layout, n_rows, self._dtype, blocks)
+        return Worker(self._architecture, self._layout, n_rows, self._dtype, self._variables.dtype, blocks)
 
     def __call__(self, theta):
         """Return the Evaluation at theta."""
@@ -169,15 +170,45 @@ class Objective:
         with np.errstate(over="ignore", invalid="ignore"):
             self._set_parameters(theta)
             terms, last_layer = self._first_sweep()
-            gradient = np.zeros(self.size)
-            for worker_terms, worker_gradient in self._threads.map(self._sweep, self._workers):
+            first, *others = self._threads.map(self._sweep, self._workers)
+            terms += first
+            gradient = self._workers[0].gradient.copy()
+            for worker, worker_terms in zip(self._workers[1:], others, strict=True):
                 terms += worker_terms
-                gradient += worker_gradient
+                gradient += worker.gradient
             self._penalise_weights(terms, gradient)
             self._variables.pull_back(gradient, self._threads)
-            value = float(terms.sum() + (self._problem.omitted_loss - self._problem.perfect_loss))
-            terms[0] += self._problem.omitted_loss
+            return self._evaluation(terms, gradient, last_layer)
+
+    def value(self, theta):
+        """Return the Evaluation at theta without its gradient, which takes most of the time."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._set_parameters(theta)
+            terms, last_layer = self._first_sweep()
+            terms += sum(self._threads.map(self._sweep_values, self._workers))
+            self._penalise_weights(terms, np.zeros_like(self._parameters))
+            return self._evaluation(terms, None, last_layer)
+
+    def _evaluation(self, terms, gradient, last_layer):
+        value = float(terms.sum() + (self._problem.omitted_loss - self._problem.perfect_loss))
+        terms[0] += self._problem.omitted_loss
         return Evaluation(value, gradient, terms, last_layer)
+
+    def layers_at(self, theta):
+        """Return the layers at theta, in the dtype of the products; they last until the next call."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._set_parameters(theta)
+        return self._layers
+
+    def penalty_curvatures(self, theta):
+        """Return the curvature, in theta, of the penalties on the weights along each distinct weight, in the unit."""
+        self._set_parameters(theta)
+        gradient = np.zeros_like(theta)
+        self._penalise_weights(self._no_terms(), gradient)
+        self._variables.pull_back(gradient, self._threads)
+        pairs = zip(*(self._layout.distinct(self._layout.views(flat)[0]) for flat in (theta, gradient)), strict=True)
+        curvatures = [np.vdot(W, dW) / max(np.vdot(W, W), SMALLEST) / self.unit for W, dW in pairs]
+        return np.maximum(curvatures, 0)
 
     def parameters(self, theta, evaluation):
         """Return the Parameters at theta, in float64, given the Evaluation there."""
@@ -240,13 +271,21 @@ class Objective:
             worker.mean_code += self._row_weights[rows] @ outputs[self._architecture.depth - 1]
 
     def _sweep(self, worker):
-        """Return the terms and the gradient of a worker's rows."""
+        """Return the terms of a worker's rows, and leave their gradient in the worker."""
         worker.gradient[...] = 0
+        terms = self._no_terms()
+        with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
+            for draw, rows in worker.blocks:
+                self._add_gradients(worker, rows, *self._add_values(worker, draw, rows, terms))
+        return terms
+
+    def _sweep_values(self, worker):
+        """Return the terms of a worker's rows."""
         terms = self._no_terms()
         with np.errstate(over="ignore", invalid="ignore"):
             for draw, rows in worker.blocks:
-                self._add_block(worker, draw, rows, terms)
-        return terms, worker.gradient
+                self._add_values(worker, draw, rows, terms)
+        return terms
 
     def _block(self, worker, draw, rows):
         """Return a block's inputs less their offset, and the buffers of its layers' outputs."""
@@ -256,8 +295,8 @@ class Objective:
             outputs[0] = self._codes[draw, rows]
         return self._problem.inputs[draw].centred_by(self._rounded_offset, rows, worker.inputs), outputs
 
-    def _add_block(self, worker, draw, rows, terms):
-        """Add a block's gradients to the worker's, and its values to the terms."""
+    def _add_values(self, worker, draw, rows, terms):
+        """Add a block's values to the terms; return what `_add_gradients` needs besides."""
         inputs, outputs = self._block(worker, draw, rows)
         deltas = [delta[: len(outputs[0])] for delta in worker.deltas]
         if self._codes is None:
@@ -265,7 +304,10 @@ class Objective:
         else:
             forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
         terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
-        own_deltas = self._penalise_outputs(worker, rows, outputs, terms)
+        return inputs, outputs, deltas, self._penalise_outputs(worker, rows, outputs, terms)
+
+    def _add_gradients(self, worker, rows, inputs, outputs, deltas, own_deltas):
+        """Add a block's gradients to the worker's."""
         backward(
             self._layers,
             inputs,

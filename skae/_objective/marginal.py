@@ -155,17 +155,20 @@ class _Marginal:
     def _spreads_of(self, rows):
         return self._spreads[rows] if self._factor else self._spreads
 
-    def _add_block(self, worker, draw, rows, terms):
+    def _add_values(self, worker, draw, rows, terms):
         inputs, outputs = self._block(worker, draw, rows)
         deltas = [delta[: len(outputs[0])] for delta in worker.deltas]
         nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
         outputs = [nodes.output, *outputs[1:]]
-        above, code = self._layers[1:], Dense(outputs[0])
-        forward(above, code, outputs[1:])
+        forward(self._layers[1:], Dense(outputs[0]), outputs[1:])
         terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
+        return inputs, nodes, outputs, deltas
+
+    def _add_gradients(self, worker, rows, inputs, nodes, outputs, deltas):
+        above = self._layers[1:]
         backward(
             above,
-            code,
+            Dense(outputs[0]),
             outputs[1:],
             deltas[1:],
             [None] * len(above),

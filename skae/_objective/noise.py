@@ -64,6 +64,11 @@ class Noise:
     variances: np.ndarray | None = None
 
     @property
+    def is_drawn(self):
+        """Whether the inputs are draws of a random corruption."""
+        return self.moments is None and self.prepared is not None
+
+    @property
     def has_emphasis(self):
         """Whether the entries' losses have weights."""
         return self.prepared is not None and self.prepared.has_emphasis
@@ -81,11 +86,13 @@ class Noise:
         """Return the noise with its first draws alone."""
         return replace(self, inputs=self.inputs[:n_draws])
 
-    def redrawn(self, targets, rng):
-        """Return the noise of other targets, in one new draw."""
+    def redrawn(self, targets, rows, rng):
+        """Return the noise of some targets, which are those of an array of indices, in one new draw if it is random."""
+        if self.prepared is None:
+            return self.take(rows)
         seed = int(rng.integers(2**63))
         # Two chunks, whatever the number of threads, which may not change the draws.
-        return replace(self, inputs=[DrawnRows(targets.X, self.prepared, (seed,), ceil(len(targets) / 2))])
+        return Noise([DrawnRows(targets.X, self.prepared, (seed,), ceil(len(targets) / 2))], self.prepared)
 
     def statistics(self, targets, weights, target_statistics, threads):
         """Return the Statistics of the inputs, whose scale holds the variance of the noise."""
@@ -117,9 +124,8 @@ def marginal(prepared, targets, weights, size, rng):
     share, filling, variance = prepared.moments
     factor, n_features = share * (1 - share), targets.shape[1]
     if not factor:
-        return Noise(
-            moments=prepared.moments, group_of=np.zeros(len(targets), dtype=int), variances=variance[None].copy()
-        )
+        group_of = np.zeros(len(targets), dtype=int)
+        return Noise([], prepared, prepared.moments, group_of, variance[None].copy())
     n_groups = min(
         _MAX_GROUPS,
         len(targets) // _GROUP_ROWS,
@@ -133,7 +139,7 @@ def marginal(prepared, targets, weights, size, rng):
         rows = np.flatnonzero(group_of == number)
         sums[number] = targets.take(rows).weighted_squares(slice(None), weights[rows], filling)
     sums /= np.where(totals > 0, totals, 1)[:, None]
-    return Noise(moments=prepared.moments, group_of=group_of, variances=factor * sums + variance)
+    return Noise([], prepared, prepared.moments, group_of, factor * sums + variance)
 
 
 def _grouped(targets, filling, n_groups, rng):

@@ -18,6 +18,9 @@ from skae.losses import Loss
 # unit is taken from all rows.
 _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 
+# Rows and entries of a sample for second moments.
+_SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
+
 # A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
 
@@ -94,6 +97,11 @@ class Problem:
         return self.noise is not None
 
     @property
+    def is_drawn(self):
+        """Whether the expectation is over draws of a random corruption."""
+        return self.noise is not None and self.noise.is_drawn
+
+    @property
     def moments(self):
         """The Moments by which the expectation over the corruption is taken, or None."""
         return self.noise and self.noise.moments
@@ -146,12 +154,19 @@ class Problem:
         return replace(self, noise=self.noise.first(-(-n_rows // len(self.targets))))
 
     def batch(self, rows, rng):
-        """Return the problem on some rows, an array of indices, of equal weights, with new draws of its noise.
+        """Return the problem on some rows, an array of indices, of equal weights, with a new draw of its noise.
 
         The constants stay those of all rows: only its gradient is to be used.
         """
         targets = self.targets.take(rows)
-        return replace(self, targets=targets, noise=self.noise.redrawn(targets, rng), weights=np.ones(len(rows)))
+        noise = self.noise and self.noise.redrawn(targets, rows, rng)
+        return replace(self, targets=targets, noise=noise, weights=np.ones(len(rows)))
+
+    def sample(self, rng):
+        """Return a batch of as many rows as second moments need and memory allows."""
+        size = min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // max(self.architecture.widths) + 1)
+        shares = self.weights / self.weights.sum()
+        return self.batch(rng.choice(len(self.targets), min(size, len(self.targets)), p=shares), rng)
 
 
 def make_problem(architecture, penalties, targets, weights, statistics, threads, noise=None):

@@ -22,8 +22,8 @@ _ROUNDINGS = 2.0**10
 
 
 class _ProjectingWorker(Worker):
-    def __init__(self, architecture, layout, n_rows, dtype, blocks):
-        super().__init__(architecture, layout, n_rows, dtype, blocks)
+    def __init__(self, architecture, layout, n_rows, dtype, sum_dtype, blocks):
+        super().__init__(architecture, layout, n_rows, dtype, sum_dtype, blocks)
         n_features, width = architecture.layer_widths[-1], architecture.layer_widths[-2]
         self.centred, self.scratch = np.empty((2, n_rows, width), dtype=dtype)
         self.residuals = np.empty((n_rows, n_features), dtype=dtype)
@@ -56,7 +56,9 @@ class ProjectedObjective(Objective):
         return len(self._layers)
 
     def _make_worker(self, n_rows, blocks):
-        return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype, blocks)
+        return _ProjectingWorker(
+            self._architecture, self._layout, n_rows, self._dtype, self._variables.dtype, blocks
+        )
 
     def _first_sweep(self):
         self._centre = self._code_of(output(self._layers, Dense(self._mean_input)))[0]

@@ -21,7 +21,7 @@ def choose_solver(name, problem, search_options=()):
         return solver.why_not(problem)
 
     if name == "auto":
-        return next(solver for solver in SOLVERS.values() if why_not(solver) is None)
+        return next(s for s in SOLVERS.values() if why_not(s) is None and s.is_worthwhile(problem))
     reason = why_not(SOLVERS[name])
     if reason is not None:
         raise ValueError(f"solver={name!r} does not apply: {reason}. Set solver='auto'.")

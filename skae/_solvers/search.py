@@ -4,16 +4,14 @@ from dataclasses import replace
 
 from skae._network.parameters import Layout
 from skae._objective.choice import objective_class
-from skae._solvers.result import SolverResult, Status
 from skae._solvers.solver import Solver
-from skae._solvers.warm_up import sample, warm_up_phases
 from skae._variables.centring import search_variables
 from skae._variables.start import fresh_start, theta_of
 from skae._variables.whitening import whitened
 
 
 class JointSearch(Solver):
-    """L-BFGS over the parameters of all layers, after a warm-up on parts of the rows."""
+    """L-BFGS over the parameters of all layers."""
 
     name = "lbfgs"
 
@@ -23,12 +21,8 @@ class JointSearch(Solver):
     def solve(self, problem, context):
         search = Search(problem, context)
         if problem.scale:  # constant rows have no second moments
-            # Short searches on parts of the rows would undo a start that is already good.
-            for phase in warm_up_phases(problem, context) if context.start is None else ():
-                search.whiten(phase.sample)
-                search.minimize(phase.problem, phase.max_iter, phase.max_fun)
-            search.whiten(sample(problem, context.rng.permutation(len(problem.targets)), context.threads))
-        return search.finish()
+            search.whiten(problem.sample(context.rng))
+        return search.search()
 
 
 class ProjectedSearch(Solver):
@@ -49,11 +43,11 @@ class ProjectedSearch(Solver):
         return None
 
     def solve(self, problem, context):
-        return Search(problem, context, is_projected=True).finish()
+        return Search(problem, context, is_projected=True).search()
 
 
 class Search:
-    """A search in phases, each over the problem or some of its rows, in the variables of its own.
+    """A search with L-BFGS, in variables that may be whitened before.
 
     Parameters
     ----------
@@ -81,48 +75,32 @@ class Search:
             sampled, self._variables, self._theta, self._offset, self._context.threads
         )
 
-    def minimize(self, problem, max_iter, max_fun):
-        """Search over the problem or some of its rows, within these caps and the run's; return the SolverResult."""
-        objective, rows_before = self._objective(problem), self._history.n_rows_evaluated
-        max_iter = min(max_iter, max(1, self._context.limits.max_iter - self._history.n_iterations))
+    def search(self):
+        """Search within the caps that the run has left; return the SolverResult."""
+        history, limits = self._history, self._context.limits
+        objective = self._objective_class(
+            self._problem, self._variables, offset=self._offset, threads=self._context.threads
+        )
+        if self._context.start is not None and history.patience is not None:
+            evaluation = objective(self._theta)
+            history.n_rows_evaluated += len(self._problem.targets)
+            history.consider_start(**_point(objective, self._theta, evaluation))  # it may be better than any iterate
+        limits = replace(
+            limits,
+            max_iter=max(1, limits.max_iter - history.n_iterations),
+            max_fun=max(1, limits.max_fun - history.n_evaluations),
+        )
+        rows_before, n_rows = history.n_rows_evaluated, len(self._problem.targets)
 
         def report(theta, evaluation, fall, n_evaluations):
-            self._history.n_rows_evaluated = rows_before + n_evaluations * len(problem.targets)
-            self._history.add(**self._point(objective, theta, evaluation), fall=fall, n_rows=len(problem.targets))
+            history.n_rows_evaluated = rows_before + n_evaluations * n_rows
+            history.add(**_point(objective, theta, evaluation), fall=fall)
 
-        limits = replace(self._context.limits, max_iter=max_iter, max_fun=max_fun)
         result = limits.minimize(objective, self._theta, report)
-        self._history.n_rows_evaluated = rows_before + result.n_evaluations * len(problem.targets)
-        self._theta = result.theta
+        history.n_rows_evaluated = rows_before + result.n_evaluations * n_rows
         return result
 
-    def finish(self):
-        """Search over all rows with the rest of the caps, unless a watcher has stopped the search before."""
-        history, limits = self._history, self._context.limits
-        if history.was_stopped:
-            return self._stay()
-        if self._context.start is not None and history.patience is not None:
-            history.consider_start(**self._point_here()[0])  # it may be better than any iterate
-        max_fun = max(1, limits.max_fun - history.n_evaluations)
-        return self.minimize(self._problem, limits.max_iter, max_fun)
 
-    def _stay(self):
-        """Take the present parameters for the result, with the objective over all rows."""
-        point, value = self._point_here()
-        self._history.add_end(**point)
-        return SolverResult(Status.CALLBACK, self._theta, value)
-
-    def _objective(self, problem):
-        return self._objective_class(problem, self._variables, offset=self._offset, threads=self._context.threads)
-
-    def _point_here(self):
-        """Return the arguments that describe the present point to the history, and the objective's value there."""
-        objective = self._objective(self._problem)
-        evaluation = objective(self._theta)
-        self._history.n_rows_evaluated += len(self._problem.targets)
-        return self._point(objective, self._theta, evaluation), evaluation.value
-
-    @staticmethod
-    def _point(objective, theta, evaluation):
-        """Return the arguments that describe a point to the history."""
-        return {"terms": evaluation.terms, "parameters_of": lambda: objective.parameters(theta, evaluation)}
+def _point(objective, theta, evaluation):
+    """Return the arguments that describe a point to the history."""
+    return {"terms": evaluation.terms, "parameters_of": lambda: objective.parameters(theta, evaluation)}

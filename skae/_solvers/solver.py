@@ -63,6 +63,10 @@ class Solver(ABC):
     def why_not(self, problem):
         """Return why the solver does not apply to a problem, or None if it does."""
 
+    def is_worthwhile(self, problem):
+        """Return whether "auto" should take the solver, if it applies, rather than a later one."""
+        return True
+
     @abstractmethod
     def solve(self, problem, context):
         """Minimise the objective, report every iterate to the context's history, and return a SolverResult."""

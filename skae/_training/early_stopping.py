@@ -78,8 +78,6 @@ class Patience(Watcher):
         self.latest = iterate
 
     def __call__(self, iterate):
-        if not iterate.is_whole:
-            return False
         self.consider(iterate)
         if len(self._lowest) <= self._n_iter_no_change:
             return False

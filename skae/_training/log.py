@@ -26,7 +26,7 @@ class Log(Watcher):
 
     def __init__(self, name, terms, every_iteration):
         self._name = name
-        self._columns = ["rows", "objective", *_numbered(terms), "fall", "validation"]
+        self._columns = ["objective", *_numbered(terms), "fall", "validation"]
         self._every = 1 if every_iteration else _LOG_BLOCK
         self._latest = self._printed = None
 
@@ -47,7 +47,7 @@ class Log(Watcher):
     def _print_latest(self):
         iterate = self._printed = self._latest
         values = [iterate.objective, *iterate.terms, iterate.fall]
-        cells = [str(iterate.n_rows), *(f"{value:.5g}" for value in values)]
+        cells = [f"{value:.5g}" for value in values]
         cells.append("-" if iterate.validation_loss is None else f"{iterate.validation_loss:.5g}")
         self._print(iterate.number, cells, f"{time.perf_counter() - self._start:.2f}")
 

@@ -90,7 +90,6 @@ def _was_falling(search, limits):
 
 def _not_converged(name, result, problem, limits):
     search, n_iter = result.last_search, len(result.loss_curve)
-    on_parts = f" after {result.n_iterations - n_iter} on parts of the rows" if result.n_iterations > n_iter else ""
     if search.status in (Status.MAX_ITER, Status.MAX_FUN):
         cap = "max_iter" if search.status is Status.MAX_ITER else "max_fun"
         advice = f"Increase {cap}, or raise tol if the result is good enough."
@@ -99,7 +98,7 @@ def _not_converged(name, result, problem, limits):
         advice = _changes(problem, *in_double, "raise tol if the result is good enough")
     n_last = min(search.n_iter, limits.n_iter_no_change)
     return (
-        f"{name} stopped before it converged: {search.status.value} (n_iter={n_iter}{on_parts}, "
+        f"{name} stopped before it converged: {search.status.value} (n_iter={n_iter}, "
         f"n_evaluations={result.n_evaluations}). In its last {n_last} iterations the objective fell by "
         f"{search.fall:.2g} of the gain of a perfect reconstruction over the mean, with tol={limits.tol:g}. {advice}"
     )

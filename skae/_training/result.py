@@ -18,10 +18,10 @@ class TrainingResult:
         With the offset of the problem.
 
     terms : ndarray of shape (1 + n_penalties,)
-        The mean reconstruction loss and each penalty there, over all rows.
+        The mean reconstruction loss and each penalty there.
 
     loss_curve, validation_loss_curve : list of float
-        After each iteration over all rows; the second one is empty if no rows are held out.
+        After each iteration; the second one is empty if no rows are held out.
 
     validation_loss : float or None
         Of the parameters, if rows are held out.
@@ -86,11 +86,11 @@ class TrainingResult:
 
 def result_at(iterate, **details):
     """Return the TrainingResult at an Iterate; `details` are further fields."""
-    history, terms = iterate.history, iterate.terms_of_all
+    history, terms = iterate.history, iterate.terms
     fields = {
         "parameters": iterate.parameters,
         "terms": terms,
-        "loss_curve": list(history.loss_curve) or [float(terms.sum())],
+        "loss_curve": list(history.loss_curve),
         "validation_loss_curve": list(history.validation_loss_curve),
         "validation_loss": iterate.validation_loss,
         "n_iterations": history.n_iterations,

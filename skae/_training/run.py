@@ -9,7 +9,6 @@ from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
 from skae._network.parameters import Parameters
-from skae._objective.choice import objective_terms
 from skae._objective.problem import Problem, mean_loss
 from skae._rows.threads import row_threads
 from skae._solvers.history import History, Watcher
@@ -151,8 +150,4 @@ class Training:
         if self.held_out is not None:
             loss_of = partial(mean_loss, problem, self.held_out.rows, self.held_out.weights, threads)
             patience = Patience(limits.n_iter_no_change, limits.tol, problem.loss_unit)
-
-        def terms_of(parameters):
-            return objective_terms(problem, parameters, threads)
-
-        return History(self.solver.name, len(problem.targets), watchers, terms_of, patience, loss_of)
+        return History(self.solver.name, len(problem.targets), watchers, patience, loss_of)

@@ -4,16 +4,18 @@ from itertools import pairwise
 
 import numpy as np
 
+from skae._rows.threads import SERIAL
+
 # Columns of real data are correlated: along the leading axes the inputs are a few times longer than the root mean
 # square of their entries. Settled by the objective reached on MNIST, USPS and digits: shallow nets gain from it,
 # deep ones hardly depend on it.
 _LEADING_SPREAD = 4.0
 
 
-def search_variables(problem, layout):
+def search_variables(problem, layout, dtype=np.float64):
     """Return the variables of a search, and the offset of its objective's inputs, (n_features,)."""
     inputs, targets = problem.input_statistics, problem.target_statistics
-    variables = centred_variables(layout, problem.architecture, inputs.scale or 1.0, targets.scale or 1.0)
+    variables = centred_variables(layout, problem.architecture, inputs.scale or 1.0, targets.scale or 1.0, dtype)
     offset = inputs.offset
     if not offset.any():
         # The first layer's inputs are centred as those of the others are, in the variables alone.
@@ -21,7 +23,7 @@ def search_variables(problem, layout):
     return variables, offset
 
 
-def centred_variables(layout, architecture, input_scale, output_scale):
+def centred_variables(layout, architecture, input_scale, output_scale, dtype=np.float64):
     """Return the variables in which every layer sees inputs that are about centred and of unit spread."""
     units = architecture.units(input_scale, output_scale if architecture.loss.is_homogeneous else 1.0)
     means, spreads = [0.0], [_LEADING_SPREAD]
@@ -38,7 +40,7 @@ def centred_variables(layout, architecture, input_scale, output_scale):
     offsets = [
         np.full(width, mean) if mean else None for mean, width in zip(means, architecture.layer_widths, strict=False)
     ]
-    return CentredVariables(layout, scales, units[1:], offsets)
+    return CentredVariables(layout, scales, units[1:], offsets, dtype)
 
 
 def _typical_output(activation):
@@ -70,13 +72,17 @@ class CentredVariables:
 
     offsets : list of ndarray of shape (fan_in,) or None
         One a layer; None where the inputs are centred already.
+
+    dtype : dtype, default=float64
+        Of theta and its gradients.
     """
 
-    def __init__(self, layout, scales, units, offsets):
-        self.layout = layout
-        self._scales, self._units, self._offsets = (part[: layout.n_layers] for part in (scales, units, offsets))
+    def __init__(self, layout, scales, units, offsets, dtype=np.float64):
+        self.layout, self.dtype = layout, np.dtype(dtype)
+        self._scales, self._units = (part[: layout.n_layers] for part in (scales, units))
+        self._offsets = [None if part is None else part.astype(dtype) for part in offsets[: layout.n_layers]]
         self._whitenings = []
-        self._factors = np.empty(layout.size)
+        self._factors = np.empty(layout.size, dtype=dtype)
         weights, intercepts = layout.views(self._factors)
         self._factors[...] = 0
         for W, scale in zip(weights, self._scales, strict=True):
@@ -86,30 +92,45 @@ class CentredVariables:
 
     def with_offset(self, offset):
         """Return these variables with an offset of the first layer's inputs, (n_features,)."""
-        return CentredVariables(self.layout, self._scales, self._units, [offset, *self._offsets[1:]])
+        return CentredVariables(self.layout, self._scales, self._units, [offset, *self._offsets[1:]], self.dtype)
+
+    def with_plain_decoder(self, theta):
+        """Return these variables without the offsets of a tied decoder, and the theta of the same parameters."""
+        depth = self.layout.n_layers // 2
+        offsets = [*self._offsets[:depth], *[None] * depth]
+        plain = CentredVariables(self.layout, self._scales, self._units, offsets, self.dtype)
+        self.to_parameters(theta, parameters := np.empty_like(theta), SERIAL)
+        return plain, plain.from_parameters(parameters)
 
     def whitened(self, whitenings, means):
         """Return these variables whitened, with the layers' mean inputs as offsets.
 
         The first layer's inputs are centred by the objective; a tied decoder goes by its encoder's whitening.
         """
-        result = CentredVariables(self.layout, self._scales, self._units, [self._offsets[0], *means[1:]])
+        result = CentredVariables(self.layout, self._scales, self._units, [self._offsets[0], *means[1:]], self.dtype)
         result._whitenings = whitenings
         return result
 
-    def start(self, weights, output):
+    def start(self, weights, output, code=None):
         """Return the theta of weights that are given in units of each layer's scale.
 
         The pre-activations start about centred, the raw output about `output`, (n_features,), unless its layer is
-        left out.
+        left out. `code` is a pair of numbers, where the code's pre-activations and outputs start instead.
         """
-        theta = np.zeros(self.layout.size)
+        theta = np.zeros(self.layout.size, dtype=self.dtype)
         theta_weights, theta_intercepts = self.layout.views(theta)
         factors, _ = self.layout.views(self._factors)
         for theta_W, W, scale, factor in zip(theta_weights, weights, self._scales, factors, strict=False):
             theta_W[...] = W * (scale / factor)
         if self.layout.is_whole:
             theta_intercepts[-1][...] = output / self._units[-1]
+        if code is not None:
+            below, above = self.layout.depth - 1, self.layout.depth
+            theta_intercepts[below] += code[0] / self._units[below]
+            if above < self.layout.n_layers:
+                shift = code[1] - (0 if self._offsets[above] is None else self._offsets[above])
+                moved = np.full(len(theta_weights[above]), shift) @ (factors[above] * theta_weights[above])
+                theta_intercepts[above] -= moved / self._units[above]
         return theta
 
     def to_parameters(self, theta, out, threads):
@@ -122,7 +143,7 @@ class CentredVariables:
 
     def from_parameters(self, parameters):
         """Return the theta of a flat vector of parameters."""
-        theta = parameters.copy()
+        theta = parameters.astype(self.dtype)
         for W, b, offset in self._offset_layers(theta):
             b += offset @ W
         for whitening, W, b in self._whitened_layers(theta):
@@ -137,6 +158,19 @@ class CentredVariables:
         for whitening, dW, db in self._whitened_layers(gradient):
             whitening.pull_back(dW, db, threads)
         gradient *= self._factors
+
+    def seen_by(self, index, inputs):
+        """Return the inputs of a layer as theta's part of that layer sees them, (n_rows, fan_in + 1).
+
+        The products of these with theta_W, and theta_b below it, are the layer's pre-activations.
+        """
+        weights, _ = self.layout.views(self._factors)
+        seen = np.empty((len(inputs), inputs.shape[1] + 1), dtype=inputs.dtype)
+        offset = self._offsets[index]
+        np.subtract(inputs, 0 if offset is None else offset, out=seen[:, :-1])
+        seen[:, :-1] *= weights[index].flat[0]
+        seen[:, -1] = self._units[index]
+        return seen
 
     def _whitened_layers(self, flat):
         return zip(self._whitenings, *self.layout.views(flat), strict=False)

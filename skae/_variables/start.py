@@ -25,8 +25,18 @@ def fresh_start(problem, layout, variables, rng, axes=None):
     weights = [glorot(shape, rng) for shape in layout.weight_shapes]
     if axes is not None:
         _fill_with_axes(weights[0], *axes)
-    mean = problem.mean
-    return variables.start(weights, problem.loss.raw_output(mean) - problem.raw_origin)
+    output = problem.loss.raw_output(problem.mean) - problem.raw_origin
+    return variables.start(weights, output, _start_code(problem))
+
+
+def _start_code(problem):
+    """Return the pre-activation and the output about which the penalties want the code to start, or None."""
+    activation = problem.architecture.code
+    for penalty in problem.penalties:
+        code = penalty.start_code(activation)
+        if code is not None:
+            return float(activation.inverse(np.array([code]))[0]), code
+    return None
 
 
 def glorot(shape, rng):

@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from skae._network.network import network_at
 from skae._network.parameters import Parameters
-from skae._network.propagation import backward, every_output
+from skae._network.propagation import every_output, layer_deltas
 
 # In units of a matrix's mean eigenvalue. Settled on MNIST with cross-entropy, shallow and deep: within a factor of
 # three it hardly matters.
@@ -118,7 +118,9 @@ def _sides(problem, parameters):
     if problem.targets.shape[1] <= _MAX_WIDTH:
         below[0] = np.array(inputs.dense())
     targets = problem.targets.centred_by(problem.origin.astype(dtype)).dense()
-    deltas = _gradients(layers, inputs, outputs, targets, problem.loss)
+    delta = np.empty_like(outputs[-1])
+    problem.loss.loss_gradient(targets, outputs[-1], delta)
+    deltas = layer_deltas(layers, outputs, delta)
 
     shares = (problem.weights / problem.weights.sum()).astype(dtype)
     means = [None if A is None else shares @ A for A in below]
@@ -165,15 +167,6 @@ def _tied(encoder, decoder):
         _Moment(share * own.matrix + (1 - share) * tied.matrix, 0.0) if own and tied else own or tied
         for own, tied in zip(*pairs, strict=True)
     ]
-
-
-def _gradients(layers, inputs, outputs, target, loss):
-    """Return the gradients of the rows' losses in every layer's pre-activations."""
-    deltas = [np.empty_like(A) for A in outputs]
-    loss.loss_gradient(target, outputs[-1], deltas[-1])
-    sinks = [[np.zeros_like(layer[part]) for layer in layers] for part in (0, 1, 0)]
-    backward(layers, inputs, outputs, deltas, [None] * len(layers), *sinks)
-    return deltas
 
 
 def _factorised(moment, damping, dtype):

@@ -1,0 +1,242 @@
+"""Natural gradient steps: K-FAC, whose iterates are averaged.
+
+The Gauss-Newton matrix of a layer's weights is about the Kronecker product of the second moment A of its inputs and
+the second moment G of the gradients of its pre-activations, for outputs drawn from the model itself. The last layer's
+pre-activations are the raw output, in which the loss is a sum over features: G is diagonal there. A tied matrix has two
+parts, F = A_1 (x) G_1 + G_2 (x) A_2: that of the encoder, and that of the decoder with the sides exchanged. A pair of
+generalised eigendecompositions inverts their sum.
+
+All moments are of layers as the search variables see them, so that the damping does not depend on the unit of X.
+
+References
+----------
+J. Martens and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015.
+B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control and
+Optimization 30, 1992.
+"""
+
+import numpy as np
+
+from skae._network.propagation import every_output, layer_deltas
+
+# In units of the objective: of every layer, and of the layer's own mean curvature.
+_DAMPING, _OWN_DAMPING = 2e-4, 0.3
+
+# Step size, and share of the former step in the next one.
+_RATE, _MOMENTUM = 0.3, 0.8
+
+# Bound on what the first step changes, by the curvature, and the number of steps after which the bound is half of that:
+# it falls as the noise becomes larger than what is left to gain.
+_RADIUS, _HALVING_STEPS = 1.5e-3, 250
+
+# Shares of the former means in the means of moments and of iterates.
+_MOMENT_MEMORY, _MEAN_MEMORY = 0.95, 0.98
+
+# A wider side of a layer has the diagonal of its moment alone: the whole would cost more than the layer's own products.
+_MAX_WIDTH = 1024
+
+
+class KFAC:
+    """An iterate that follows the natural gradient, and the mean of its latest places.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (n_parameters,)
+        The start.
+
+    layout : Layout
+
+    n_layers : int
+        Number of layers, of which tied pairs count twice.
+
+    threads : RowThreads
+
+    Attributes
+    ----------
+    theta, mean : ndarray of shape (n_parameters,)
+
+    n_steps : int
+    """
+
+    def __init__(self, theta, layout, threads):
+        self.theta, self.mean = theta.copy(), theta.copy()
+        self.n_steps, self._radius = 0, _RADIUS
+        self._layout, self._threads = layout, threads
+        self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
+        self._n_observed = 0
+        weights, intercepts = layout.views(theta)
+        block = _TiedBlock if layout.is_tied else _Block
+        self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
+
+    def observe(self, moments):
+        """Take the pairs of moments, of inputs and of gradients, of each layer into the running means."""
+        self._n_observed += 1
+        memory = min(1 - 1 / self._n_observed, _MOMENT_MEMORY)
+        if memory == 0:
+            self._moments = moments
+            return
+        for mean, new in zip(self._moments, moments, strict=True):
+            for side, newer in zip(mean, new, strict=True):
+                side *= side.dtype.type(memory)
+                side += side.dtype.type(1 - memory) * newer
+
+    def invert(self, decays):
+        """Set the inverses of the curvature, given those of the penalties on each distinct weight."""
+        list(
+            self._threads.map(
+                lambda part: part[0].invert(self._moments, _DAMPING + part[1]),
+                list(zip(self._blocks, decays, strict=True)),
+            )
+        )
+
+    def step(self, gradient):
+        """Move against a gradient."""
+        for block in self._blocks:
+            block.precondition(self._layout.views(gradient), self._layout.views(self._natural), self._threads)
+        change = _RATE**2 * float(np.vdot(gradient, self._natural))
+        bound = self._radius / (1 + self.n_steps / _HALVING_STEPS)
+        rate = _RATE * np.sqrt(bound / change) if change > bound else _RATE
+        self._natural *= rate
+        self._velocity *= _MOMENTUM
+        self._velocity -= self._natural
+        self.theta += self._velocity
+        self.n_steps += 1
+        memory = min(_MEAN_MEMORY, (1 + self.n_steps) / (10 + self.n_steps))
+        self.mean *= memory
+        self.mean += (1 - memory) * self.theta
+
+    def go_on_from(self, theta):
+        """Go on from a point with smaller steps."""
+        self.theta[...] = self.mean[...] = theta
+        self._velocity[...] = 0
+        self._radius /= 4
+
+
+class _Block:
+    """The curvature of one layer's weights and intercept."""
+
+    def __init__(self, index, n_layers):
+        self._index = index
+
+    def invert(self, moments, damping):
+        A, G = moments[self._index]
+        of_inputs, of_gradients = _dampings(A, G, damping)
+        self._left, self._right = _inverse(A, of_inputs), _inverse(G, of_gradients)
+
+    def precondition(self, gradient, natural, threads):
+        """Write the natural gradient, given views of weights and intercepts of both."""
+        index = self._index
+        joined = np.vstack([gradient[0][index], gradient[1][index]])
+        result = _times_right(_times_left(self._left, joined, threads), self._right, threads)
+        natural[0][index][...], natural[1][index][...] = result[:-1], result[-1]
+
+
+class _TiedBlock:
+    """The curvature of one tied matrix and of the intercepts of its two layers, as if they were independent."""
+
+    def __init__(self, index, n_layers):
+        self._index, self._mirrored = index, n_layers - 1 - index
+
+    def invert(self, moments, damping):
+        (A, G), (H, R) = moments[self._index], moments[self._mirrored]
+        square, H = (H[-1], H[:-1]) if H.ndim == 1 else (H[-1, -1], H[:-1, :-1])
+        self._of_intercept = _inverse(square * R, damping + _OWN_DAMPING * square * _size(R))
+        # The encoder's intercept has no part in the decoder.
+        R = np.append(R, np.zeros(1, R.dtype)) if R.ndim == 1 else np.pad(R, (0, 1))
+        of_inputs, of_gradients = _dampings(A, G, damping + _OWN_DAMPING * _size(R) * _size(H))
+        self._left, of_left = _common_axes(_damped(A, of_inputs), R)
+        self._right, of_right = _common_axes(_damped(G, of_gradients), H)
+        self._curvatures = 1 + np.multiply.outer(of_left, of_right)
+
+    def precondition(self, gradient, natural, threads):
+        index, mirrored = self._index, self._mirrored
+        joined = np.vstack([gradient[0][index], gradient[1][index]])
+        result = _times_right(_times_left(self._left.T, joined, threads), self._right, threads)
+        result /= self._curvatures
+        result = _times_right(_times_left(self._left, result, threads), self._right.T, threads)
+        natural[0][index][...], natural[1][index][...] = result[:-1], result[-1]
+        natural[1][mirrored][...] = _times_left(self._of_intercept, gradient[1][mirrored][:, None], threads)[:, 0]
+
+
+def moments_of(problem, layers, variables, offset, rng):
+    """Return the pairs of second moments, of inputs and of gradients of the pre-activations, of each layer.
+
+    Parameters
+    ----------
+    problem : Problem
+        A sample of rows of equal weights, in one draw.
+
+    layers : list of Layer
+
+    variables : CentredVariables
+
+    offset : ndarray of shape (n_features,)
+
+    rng : numpy.random.Generator
+        Of the signs of the gradients: their second moment is that of gradients for outputs drawn from the model.
+    """
+    inputs = problem.inputs[0].centred_by(offset)
+    outputs = every_output(layers, inputs)
+    of_inputs = [
+        _second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
+    ]
+    raw = outputs[-1]
+    target = problem.targets.centred_by(problem.origin.astype(raw.dtype)).dense()
+    curvature = problem.loss.curvature(target, raw)
+    entry_weights = problem.noise and problem.noise.entry_weights(0, slice(None))
+    if entry_weights is not None:
+        curvature *= entry_weights
+    curvature /= problem.loss_unit
+    delta = np.sqrt(np.maximum(curvature, 0))
+    np.negative(delta, out=delta, where=rng.random(delta.shape, dtype=np.float32) < 0.5)
+    deltas = layer_deltas(layers, outputs, delta)
+    of_gradients = [*map(_second_moment, deltas[:-1]), curvature.mean(axis=0)]
+    return list(zip(of_inputs, of_gradients, strict=True))
+
+
+def _second_moment(A):
+    """Return the second moment of A's columns, or its diagonal if they are many."""
+    if A.shape[1] > _MAX_WIDTH:
+        return np.einsum("ij,ij->j", A, A) / len(A)
+    return A.T @ A / len(A)
+
+
+def _size(moment):
+    """Return the mean eigenvalue of a moment."""
+    return float(np.mean(moment if moment.ndim == 1 else np.diag(moment)))
+
+
+def _dampings(A, G, damping):
+    """Share a damping between two sides so that each is damped by the same share of its size."""
+    sizes = _size(A), _size(G)
+    damping += _OWN_DAMPING * sizes[0] * sizes[1]
+    ratio = np.sqrt(sizes[0] / sizes[1]) if min(sizes) > 0 else 1.0
+    return np.sqrt(damping) * ratio, np.sqrt(damping) / ratio
+
+
+def _damped(moment, damping):
+    damping = moment.dtype.type(damping)
+    return moment + (damping if moment.ndim == 1 else damping * np.eye(len(moment), dtype=moment.dtype))
+
+
+def _inverse(moment, damping):
+    damped = _damped(moment, damping)
+    return 1 / damped if damped.ndim == 1 else np.linalg.inv(damped)
+
+
+def _common_axes(A, B):
+    """Return P and the diagonal of P^T B P, where P^T A P = 1, for moments of which A is damped."""
+    if A.ndim == B.ndim == 1:
+        return 1 / np.sqrt(A), B / A
+    A, B = (np.diag(part) if part.ndim == 1 else part for part in (A, B))
+    inverse = np.linalg.inv(np.linalg.cholesky(A))
+    values, axes = np.linalg.eigh(inverse @ B @ inverse.T)
+    return inverse.T @ axes, np.maximum(values, 0)
+
+
+def _times_left(A, B, threads):
+    return A[:, None] * B if A.ndim == 1 else threads.product(A, B)
+
+
+def _times_right(A, B, threads):
+    return A * B if B.ndim == 1 else threads.product(A, B)
