@@ -21,13 +21,15 @@ from skae._solvers.lbfgs import LBFGS
 # OpenBLAS's threads spin for some tens of milliseconds after a product, on the cores that the next contender needs.
 _SETTLE_SECONDS = 0.1
 
+DATA = "../shared/data/mnist.npz"
+
 
 def parser(description):
     """Return an ArgumentParser that knows `--data`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument(
         "--data",
-        default="../shared/data/mnist.npz",
+        default=DATA,
         help="an .npz file with X_train in 0 ... 255, or 'digits': scikit-learn's load_digits (default: %(default)s)",
     )
     warnings.filterwarnings("ignore", category=ConvergenceWarning)

@@ -19,6 +19,7 @@ except ImportError:
     torch = None
 
 ADAM_SETTINGS = list(product((1e-3, 3e-3), (100, 300)))
+ADAM_MEMORY = 0.99
 ALPHA = 1e-4
 RHO = 0.05
 
@@ -320,19 +321,27 @@ def torch_lbfgs(case, X, seed, seconds, history):
     return run_until_late(lambda: optimizer.step(closure), recorder).curve(case, X)
 
 
-def torch_adam(case, X, seed, seconds, learning_rate, batch_size):
+def torch_adam(case, X, seed, seconds, learning_rate, batch_size, averaged=False):
     recorder = Recorder(seconds)
     model, data = TorchModel(case, *start(case, X, seed)), torch.from_numpy(X)
+    mean = TorchModel(case, *start(case, X, seed)) if averaged else model
     optimizer = torch.optim.Adam(model.parameters, lr=learning_rate, fused=True)
     torch.manual_seed(seed)
 
     def epochs():
+        n_steps = 0
         while True:
             for rows in torch.randperm(len(data)).split(batch_size):
                 optimizer.zero_grad()
                 model.loss(data[rows]).backward()
                 optimizer.step()
-                recorder.record(model.snapshot)
+                n_steps += 1
+                if averaged:
+                    with torch.no_grad():
+                        # A running mean over all steps at first, over about the last hundred of them later.
+                        share = max(1 - ADAM_MEMORY, 1 / n_steps)
+                        torch._foreach_lerp_(mean.parameters, model.parameters, share)
+                recorder.record(mean.snapshot)
 
     return run_until_late(epochs, recorder).curve(case, X)
 
@@ -344,14 +353,17 @@ def contenders(case, histories):
         return lambda X, seed, seconds: function(case, X, seed, seconds, **options)
 
     result = {"skae": {"": bound(fit_skae)}}
+    result["skae, solver lbfgs"] = {"": bound(fit_skae, solver="lbfgs")}
     if case.projectable:
-        result["skae, solver lbfgs"] = {"": bound(fit_skae, solver="lbfgs")}
+        result["skae, solver kfac"] = {"": bound(fit_skae, solver="kfac")}
     if case.is_mlps:
         result |= {"MLP lbfgs": {"": bound(mlp_lbfgs)}, "MLP adam": {"": bound(mlp_adam)}}
     if not torch:
-        return result | {"torch L-BFGS": {}, "torch Adam": {}}
+        return result | {"torch L-BFGS": {}, "torch Adam": {}, "torch Adam, averaged": {}}
     result["torch L-BFGS"] = {f"history {history}": bound(torch_lbfgs, history=history) for history in histories}
-    result["torch Adam"] = {
-        f"{rate:g}/{batch}": bound(torch_adam, learning_rate=rate, batch_size=batch) for rate, batch in ADAM_SETTINGS
-    }
+    for name, averaged in (("torch Adam", False), ("torch Adam, averaged", True)):
+        result[name] = {
+            f"{rate:g}/{batch}": bound(torch_adam, learning_rate=rate, batch_size=batch, averaged=averaged)
+            for rate, batch in ADAM_SETTINGS
+        }
     return result

@@ -180,8 +180,8 @@ class _Marginal:
             np.matmul(deltas[1], above[0].weight.T, out=deltas[0])
         of_slope = self._groups.products(rows, nodes.slope, self._of_slopes)
         of_curvature = self._groups.products(rows, nodes.curvature, self._of_curvatures)
-        of_slope *= self._column[rows]
-        of_curvature *= self._column[rows]
+        of_slope *= self._shares(rows)
+        of_curvature *= self._shares(rows)
         self._encode_backward(worker, rows, inputs, *nodes.backward(deltas[0], of_slope, of_curvature))
 
     def _encode_backward(self, worker, rows, inputs, delta, delta_q):

@@ -163,10 +163,10 @@ class Problem:
         return replace(self, targets=targets, noise=noise, weights=np.ones(len(rows)))
 
     def sample(self, rng):
-        """Return a batch of as many rows as second moments need and memory allows."""
+        """Return the problem on as many rows as second moments need and memory allows, with a new draw of its noise."""
         size = min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // max(self.architecture.widths) + 1)
-        shares = self.weights / self.weights.sum()
-        return self.batch(rng.choice(len(self.targets), min(size, len(self.targets)), p=shares), rng)
+        rows = np.sort(rng.permutation(len(self.targets))[:size])
+        return replace(self.batch(rows, rng), weights=self.weights[rows])
 
 
 def make_problem(architecture, penalties, targets, weights, statistics, threads, noise=None):

@@ -96,7 +96,7 @@ class ProjectedObjective(Objective):
         super()._add_statistics(worker, rows, inputs, outputs)
         n_rows = len(outputs[-1])
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[:n_rows])
-        weighted = np.multiply(D, self._column[rows], out=worker.scratch[:n_rows])
+        weighted = np.multiply(D, self._shares(rows), out=worker.scratch[:n_rows])
         worker.mean += weighted.sum(axis=0)
         worker.gram += np.matmul(weighted.T, D, out=worker.gram_product)
         self._target_block(worker, rows, inputs).transposed_times(weighted, out=worker.cross_product)
@@ -118,7 +118,7 @@ class ProjectedObjective(Objective):
             DVV = np.matmul(D, VV, out=worker.scratch[: len(delta)])
             DVV += cV
             np.subtract(DVV, delta, out=delta)
-        delta *= self._column[rows]
+        delta *= self._shares(rows)
         return value
 
 

@@ -164,7 +164,7 @@ def moments_of(problem, layers, variables, offset, rng):
     Parameters
     ----------
     problem : Problem
-        A sample of rows of equal weights, in one draw.
+        A sample of rows, in one draw.
 
     layers : list of Layer
 
@@ -177,8 +177,9 @@ def moments_of(problem, layers, variables, offset, rng):
     """
     inputs = problem.inputs[0].centred_by(offset)
     outputs = every_output(layers, inputs)
+    shares = (problem.weights / problem.weights.sum()).astype(inputs.dtype)
     of_inputs = [
-        _second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
+        _second_moment(variables.seen_by(index, A), shares) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
     ]
     raw = outputs[-1]
     target = problem.targets.centred_by(problem.origin.astype(raw.dtype)).dense()
@@ -190,15 +191,15 @@ def moments_of(problem, layers, variables, offset, rng):
     delta = np.sqrt(np.maximum(curvature, 0))
     np.negative(delta, out=delta, where=rng.random(delta.shape, dtype=np.float32) < 0.5)
     deltas = layer_deltas(layers, outputs, delta)
-    of_gradients = [*map(_second_moment, deltas[:-1]), curvature.mean(axis=0)]
+    of_gradients = [*(_second_moment(delta, shares) for delta in deltas[:-1]), shares @ curvature]
     return list(zip(of_inputs, of_gradients, strict=True))
 
 
-def _second_moment(A):
-    """Return the second moment of A's columns, or its diagonal if they are many."""
+def _second_moment(A, shares):
+    """Return the second moment of A's columns, rows weighted by their shares, or its diagonal if they are many."""
     if A.shape[1] > _MAX_WIDTH:
-        return np.einsum("ij,ij->j", A, A) / len(A)
-    return A.T @ A / len(A)
+        return shares @ np.square(A)
+    return (A * shares[:, None]).T @ A
 
 
 def _size(moment):
