@@ -32,6 +32,9 @@ MB = 2**20
 FITS = {
     "lbfgs": {"solver": "lbfgs"},
     "lbfgs, KL": {"solver": "lbfgs", "penalties": (KLSparsity(1.0),)},
+    # One iteration on minibatches, and then L-BFGS.
+    "kfac": {"solver": "kfac", "tol": 10.0},
+    "kfac, KL, tied": {"solver": "kfac", "tol": 10.0, "penalties": (KLSparsity(1.0),), "tied_weights": True},
     "varpro": {"solver": "varpro"},
     "varpro, KL": {"solver": "varpro", "penalties": (KLSparsity(1.0),)},
     "svd": {"solver": "svd", "activation": "identity"},
@@ -130,7 +133,7 @@ def peak_over_x(case, path, mapped, units, iterations, maxcor):
     X = np.load(path, mmap_mode="r" if mapped else None)
     for start in range(0, len(X), 1000):
         X[start : start + 1000].sum()
-    options = FITS.get(case, FITS["varpro"]) | {"maxcor": maxcor, "tol": 0, "random_state": 0}
+    options = {"maxcor": maxcor, "tol": 0, "random_state": 0} | FITS.get(case, FITS["varpro"])
     fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(X[:300]))
     if case in METHODS:
         run = getattr(fitted, case)

@@ -57,7 +57,9 @@ class StochasticSearch(Solver):
         result = phase.search()
         if result.status not in (Status.CONVERGED, Status.PRECISION):
             return result
-        return JointSearch().solve(problem, replace(context, start=phase.parameters()))
+        context = replace(context, start=phase.parameters())
+        del phase  # its memory is not needed any more
+        return JointSearch().solve(problem, context)
 
 
 class _Phase:
