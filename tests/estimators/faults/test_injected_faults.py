@@ -194,7 +194,7 @@ def test_fault_in_a_corruption(situation, fault, X, make, at_calls_of, fit_with_
 @pytest.mark.slow
 @pytest.mark.usefixtures("draws_are_not_stored")
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("solver", ["varpro", "adam"])
+@pytest.mark.parametrize("solver", ["varpro", "kfac"])
 def test_fault_in_a_corruption_in_every_situation(
     after, solver, situation, fault, X, make, at_calls_of, fit_with_some_faults
 ):
