@@ -50,8 +50,8 @@ class StochasticSearch(Solver):
     def solve(self, problem, context):
         if problem.is_drawn:
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
-        if context.start is not None:
-            # Steps on minibatches would undo a start that is already good.
+        if context.start is not None or not problem.scale:
+            # Steps on minibatches would undo a start that is already good, and constant rows are learned at once.
             return JointSearch().solve(problem, context)
         phase = _Phase(problem, context)
         result = phase.search()

@@ -188,6 +188,7 @@ def test_groups_of_rows_are_of_use(corruption):
 @pytest.fixture
 def many_draws(monkeypatch):
     monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 6000)
+    monkeypatch.setattr("skae._solvers.stochastic._DRAWN_ROWS", 6000)
 
 
 @pytest.mark.usefixtures("many_draws")
@@ -221,6 +222,7 @@ class Recorded:
         return draw
 
 
+@pytest.mark.usefixtures("only_fixed_draws")
 @pytest.mark.parametrize("solver", ["varpro", "lbfgs", "kfac"])
 def test_callables_get_blocks_of_rows(solver):
     noise = Recorded()
@@ -354,6 +356,7 @@ class OfSomeColumns(Corruption):
         return weights
 
 
+@pytest.mark.usefixtures("only_fixed_draws")
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy", "poisson"])
 def test_entries_without_weight_have_no_loss(loss):
     corruption = OfSomeColumns(3)

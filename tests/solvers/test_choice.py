@@ -24,7 +24,7 @@ X = np.random.default_rng(0).uniform(size=(30, 6))
 X.flags.writeable = False
 WEIGHTS = np.linspace(0.2, 3, len(X))
 LINEAR = {"activation": "identity"}
-EXACT_SOLVERS = ("svd", "varpro", "lbfgs")
+EXACT_SOLVERS = ("svd", "varpro", "kfac", "lbfgs")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def test_one_minimum_of_a_linear_autoencoder(alpha, weights, contraction, tied_w
         ContractiveAutoencoder,
         X,
         weights,
-        solvers=("svd", "lbfgs") if tied_weights else EXACT_SOLVERS,
+        solvers=("svd", "kfac", "lbfgs") if tied_weights else EXACT_SOLVERS,
         n_components=3,
         activation="identity",
         alpha=alpha,
@@ -180,7 +180,7 @@ def test_one_minimum_at_every_code_size(n_components):
 
 @pytest.mark.parametrize("parameters", [{"alpha": 0.05}, {"alpha": 0.3}, {"tied_weights": True}], ids=str)
 def test_one_minimum_on_measurements(cancer, parameters):
-    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else EXACT_SOLVERS
+    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else ("svd", "varpro", "lbfgs")
     parameters = {"n_components": 4, "activation": "identity", **parameters}
     closed, *searched = fits(AutoencoderTransformer, cancer, solvers=solvers, **parameters)
     for other in searched:
