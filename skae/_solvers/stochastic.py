@@ -48,10 +48,12 @@ class StochasticSearch(Solver):
         return problem.is_drawn or len(problem.targets) >= (_MIN_ROWS_OF_DEEP if is_deep else _MIN_ROWS)
 
     def solve(self, problem, context):
+        if not problem.scale:  # constant rows have no curvature, and are learned at once
+            return JointSearch().solve(problem, context)
         if problem.is_drawn:
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
-        if context.start is not None or not problem.scale:
-            # Steps on minibatches would undo a start that is already good, and constant rows are learned at once.
+        if context.start is not None:
+            # Steps on minibatches would undo a start that is already good.
             return JointSearch().solve(problem, context)
         phase = _Phase(problem, context)
         result = phase.search()

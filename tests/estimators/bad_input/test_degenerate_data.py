@@ -55,8 +55,10 @@ def test_degenerate_data_of_a_linear_autoencoder(name, alpha, tied_weights, cont
     assert linear.score(data) <= 1
 
 
-@pytest.mark.parametrize(("solver", "is_drawn"), [*product(SOLVERS, [False]), ("kfac", True)])
-@pytest.mark.parametrize("name", CONSTANT)
+@pytest.mark.parametrize(
+    ("name", "solver", "is_drawn"),
+    [*product(CONSTANT, SOLVERS, [False]), ("zeros", "kfac", True), ("all constant", "kfac", True)],
+)
 def test_constant_data_converges(name, solver, is_drawn):
     estimator = AutoencoderTransformer(2, solver=solver, random_state=0)
     if solver == "svd":

@@ -59,6 +59,7 @@ FITS = {
     "closed form": (AutoencoderTransformer, {"activation": "identity", "solver": "svd"}),
     "varpro": (SparseAutoencoder, {"solver": "varpro", "penalties": (L1Sparsity(0.1),)}),
     "joint": (ContractiveAutoencoder, {"hidden_layer_sizes": (3,)}),
+    "minibatches": (DenoisingAutoencoder, {"loss": "cross_entropy"}),
     "early stopping": (DenoisingAutoencoder, {"early_stopping": True, "validation_fraction": 0.3}),
 }
 
