@@ -78,9 +78,9 @@ def layer_deltas(layers, outputs, delta):
     """Return the gradients of all layers' pre-activations, given that of the last output. All arguments but the first
     are used up.
     """
-    deltas, above = [], None
+    deltas = []
     for layer, A in zip(reversed(layers), reversed(outputs), strict=True):
-        if above is not None:
+        if deltas:
             delta = deltas[-1] @ above.T
         layer.activation.backward(A, delta)
         deltas.append(delta)

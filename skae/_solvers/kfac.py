@@ -64,7 +64,7 @@ class KFAC:
         self._layout, self._threads = layout, threads
         self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
         self._n_observed = 0
-        weights, _ = layout.views(theta)
+        weights, intercepts = layout.views(theta)
         block = _TiedBlock if layout.is_tied else _Block
         self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
 
@@ -177,7 +177,9 @@ def moments_of(problem, layers, variables, offset, rng):
     """
     inputs = problem.inputs[0].centred_by(offset)
     outputs = every_output(layers, inputs)
-    of_inputs = [_second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])]
+    of_inputs = [
+        _second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
+    ]
     raw = outputs[-1]
     target = problem.targets.centred_by(problem.origin.astype(raw.dtype)).dense()
     curvature = problem.loss.curvature(target, raw)
