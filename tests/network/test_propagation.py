@@ -1,5 +1,7 @@
 """Gradients of the pre-activations against finite differences."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def make_layers(activation, code, depth, rng):
     g, of_code = ACTIVATIONS[activation], ACTIVATIONS[code]
     architecture = Architecture(widths, g, of_code, make_loss("squared_error"), tied=False)
     along = architecture.layer_widths
-    weights = [rng.standard_normal(shape) for shape in zip(along, along[1:], strict=False)]
+    weights = [rng.standard_normal(shape) for shape in pairwise(along)]
     return architecture.layers(weights, [rng.standard_normal(width) for width in along[1:]])
 
 
