@@ -451,3 +451,30 @@ def test_steps_with_all_rows_descend(case, tied):
             kfac.invert(setting.objective.penalty_curvatures(kfac.theta))
         kfac.step(setting.objective(kfac.theta).gradient / problem.loss_unit)
     assert setting.objective.value(kfac.mean).value < 0.7 * setting.objective.value(theta).value
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_gradient_that_is_not_finite_is_a_way_back_to_the_mean(bad):
+    kfac, s = identity_kfac()
+    for _ in range(3):
+        kfac.step(np.full(7, 1e-4))
+    mean = kfac.mean.copy()
+    assert not np.allclose(kfac.theta, mean)
+    gradient = np.full(7, 1e-4)
+    gradient[2] = bad
+    kfac.step(gradient)
+    np.testing.assert_array_equal(kfac.theta, mean)
+    np.testing.assert_array_equal(kfac.mean, mean)
+    kfac.step(np.full(7, 1e-4))
+    np.testing.assert_allclose(kfac.theta - mean, -0.3e-4 / s, rtol=1e-10)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_moments_that_are_not_finite_are_left_out(bad):
+    kfac = small_kfac()
+    for value in (1.0, bad, 3.0):
+        kfac.observe(pairs(value))
+    for pair in kfac._moments:
+        for part in pair:
+            np.testing.assert_array_equal(part, 2.0)
