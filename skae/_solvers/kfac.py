@@ -46,9 +46,6 @@ class KFAC:
 
     layout : Layout
 
-    n_layers : int
-        Number of layers, of which tied pairs count twice.
-
     threads : RowThreads
 
     Attributes
@@ -64,7 +61,7 @@ class KFAC:
         self._layout, self._threads = layout, threads
         self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
         self._n_observed = 0
-        weights, intercepts = layout.views(theta)
+        weights, _ = layout.views(theta)
         block = _TiedBlock if layout.is_tied else _Block
         self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
 
