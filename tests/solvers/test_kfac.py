@@ -1,6 +1,7 @@
 """K-FAC: its blocks against dense linear algebra, its moments against the Gauss-Newton matrix, its steps by hand."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -21,7 +22,7 @@ from skae._variables.centring import search_variables
 from skae._variables.start import fresh_start
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking, SaltAndPepper
-from skae.losses import make_loss
+from skae.losses import Loss, SquaredError, make_loss
 
 N, K = 5, 3
 DECAY = 0.1
@@ -251,6 +252,22 @@ def test_the_moments_of_a_row_far_from_zero(case):
     setting = Setting(case, X=30 + make_rows())
     assert setting.problem.raw_origin.all()
     assert_gauss_newton(setting, setting.problem.batch(np.array([5]), np.random.default_rng(0)), case, 1.0)
+
+
+class OfTheGradient(SquaredError):
+    """Has the curvature of losses that say nothing else, which depends on the target."""
+
+    curvature = Loss.curvature
+
+
+@pytest.mark.parametrize("far", [0.0, 30.0])
+def test_the_curvature_may_depend_on_the_target(far):
+    setting = Setting(X=far + make_rows())
+    problem = replace(setting.problem.batch(np.array([5]), np.random.default_rng(0)), loss=OfTheGradient())
+    row = problem.targets.dense()[0]
+    raw, _ = setting.jacobians(row)
+    _, last = setting.moments(problem, np.random.default_rng(0))[-1]
+    np.testing.assert_allclose(last, (raw + problem.raw_origin - row) ** 2 / problem.loss_unit, rtol=1e-9)
 
 
 @pytest.mark.parametrize("case", CASES)
