@@ -46,9 +46,6 @@ class KFAC:
 
     layout : Layout
 
-    n_layers : int
-        Number of layers, of which tied pairs count twice.
-
     threads : RowThreads
 
     Attributes
@@ -64,12 +61,14 @@ class KFAC:
         self._layout, self._threads = layout, threads
         self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
         self._n_observed = 0
-        weights, intercepts = layout.views(theta)
+        weights, _ = layout.views(theta)
         block = _TiedBlock if layout.is_tied else _Block
         self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
 
     def observe(self, moments):
-        """Take the pairs of moments, of inputs and of gradients, of each layer into the running means."""
+        """Take the pairs of moments, of inputs and of gradients, of each layer into the running means, if finite."""
+        if self._n_observed and not all(np.isfinite(side).all() for pair in moments for side in pair):
+            return
         self._n_observed += 1
         memory = min(1 - 1 / self._n_observed, _MOMENT_MEMORY)
         if memory == 0:
@@ -90,10 +89,13 @@ class KFAC:
         )
 
     def step(self, gradient):
-        """Move against a gradient."""
+        """Move against a gradient; go back to the mean if that is not finite."""
         for block in self._blocks:
             block.precondition(self._layout.views(gradient), self._layout.views(self._natural), self._threads)
         change = _RATE**2 * float(np.vdot(gradient, self._natural))
+        if not np.isfinite(change):
+            self.go_on_from(self.mean)
+            return
         bound = self._radius / (1 + self.n_steps / _HALVING_STEPS)
         rate = _RATE * np.sqrt(bound / change) if change > bound else _RATE
         self._natural *= rate
@@ -177,9 +179,7 @@ def moments_of(problem, layers, variables, offset, rng):
     """
     inputs = problem.inputs[0].centred_by(offset)
     outputs = every_output(layers, inputs)
-    of_inputs = [
-        _second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
-    ]
+    of_inputs = [_second_moment(variables.seen_by(index, A)) for index, A in enumerate([inputs.dense(), *outputs[:-1]])]
     raw = outputs[-1]
     target = problem.targets.centred_by(problem.origin.astype(raw.dtype)).dense()
     curvature = problem.loss.curvature(target, raw)
