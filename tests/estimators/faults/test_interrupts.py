@@ -66,7 +66,8 @@ FITS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fit", FITS)
-def test_interrupt_at_the_entry_of_any_function(fit, X, make, fit_with_faults):
+def test_interrupt_at_the_entry_of_any_function(fit, X, make, fit_with_faults, monkeypatch):
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 250)  # one step
     Autoencoder, parameters = FITS[fit]
     estimator = make(Autoencoder, max_iter=1, **parameters)
     assert fit_with_faults(estimator, X, interrupt_at_entry, KeyboardInterrupt) > 50
