@@ -1,4 +1,4 @@
-"""Denoising in expectation beside frozen draws: marginal, fresh draws, Adam, and 1 or 20 draws that stay.
+"""Denoising in expectation beside frozen draws: marginal, fresh draws, K-FAC, and 1 or 20 draws that stay.
 
 For each set of the panel and each level of masking with the column's mean: held-out R2 of clean rows and of corrupted
 ones (the mean of ten corruptions), over splits into two thirds to train on and a third to test, with the standard
@@ -50,7 +50,7 @@ def methods(size, corruption, seed):
         "default": DenoisingAutoencoder(**settings),
         "marginal": DenoisingAutoencoder(expectation="marginal", **settings),
         "fresh": DenoisingAutoencoder(expectation="fresh", **settings),
-        "fresh, adam": DenoisingAutoencoder(expectation="fresh", solver="adam", **settings),
+        "fresh, kfac": DenoisingAutoencoder(expectation="fresh", solver="kfac", **settings),
         "plain": AutoencoderTransformer(size, random_state=seed),
     }
 

@@ -61,7 +61,7 @@ patches = (patches / patches.std()).astype(np.float32)
 # ------------
 #
 # Both autoencoders have 200 units and tied weights. The noise has a standard deviation of 1, as the pixels have. It is
-# drawn anew for every minibatch: `solver_` is "adam". Ten passes over the rows, an iteration each, show the filters;
+# drawn anew for every minibatch: `solver_` is "kfac". Ten passes over the rows, an iteration each, show the filters;
 # a fit at the default `max_iter` goes on. For weight decay a tenth of the patches is enough.
 
 settings = {"activation": "relu", "tied_weights": True, "random_state": 0}

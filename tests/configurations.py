@@ -75,7 +75,7 @@ def expected_solver(estimator):
         return "varpro"
     # One layer, smooth, with named noise: its expectation is a formula, which needs no minibatches.
     is_marginal = squared_error and not estimator.hidden_layer_sizes and not estimator.penalties
-    return "adam" if type(estimator) is DenoisingAutoencoder and not is_marginal else "lbfgs"
+    return "kfac" if type(estimator) is DenoisingAutoencoder and not is_marginal else "lbfgs"
 
 
 def assert_same_model(first, second):

@@ -48,14 +48,15 @@ scale_code : bool or "auto", default={scale_code}
 penalties : sequence of penalty objects, default={penalties}
     Further terms of the objective, from `skae.penalties`.
 
-solver : {{"auto", "svd", "varpro", "adam", "lbfgs"}}, default={solver}
+solver : {{"auto", "svd", "varpro", "kfac", "lbfgs"}}, default={solver}
     "svd" is the closed form of the linear autoencoder. "varpro" searches with L-BFGS over all layers but a linear,
     untied last one under squared error, which variable projection eliminates: far fewer and cheaper iterations.
-    "adam" is for inputs that are corrupted anew: minibatches of 100 rows with new noise in each, whose iterates are
-    averaged; an iteration is a pass over the rows, or over 4000 if they are fewer, and a fixed set of draws decides
-    when to stop. "lbfgs" searches over all parameters; on some 1600 rows or more it starts with short searches on
-    quarters of the rows, in random order, which take at most a quarter of `max_iter` and of `max_fun`. "auto" takes the
-    first of these that applies to the other parameters.
+    "kfac" takes natural gradient steps on minibatches of 250 rows, whose iterates are averaged; an iteration is a pass
+    over the rows, or over 20,000 if they are fewer, and the objective of all rows decides when "lbfgs" goes on. If the
+    inputs are corrupted anew, minibatches get new noise, a fixed set of draws decides, and the search ends there. A
+    warm start goes to "lbfgs" at once, unless they are. "lbfgs" searches over all parameters. "auto" takes the first of
+    these that applies to the other parameters, but "kfac" only where it is faster: for inputs that are corrupted
+    anew, and from 2000 rows on, or 500 with `hidden_layer_sizes`.
 
 init : {{"glorot", "pca"}}, default={init}
     Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
@@ -82,7 +83,7 @@ n_iter_no_change : int, default={n_iter_no_change}
     fall by `tol`.
 
 max_fun : int, default={max_fun}
-    Cap on the solver's evaluations of the objective. One on a part of the rows counts by its share of them.
+    Cap on the solver's evaluations of the objective. One on a minibatch counts by its share of the rows.
 
 maxcor : int, default={maxcor}
     Number of corrections that L-BFGS keeps.

@@ -39,7 +39,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
     expectation : {"auto", "marginal", "fresh"}, default="auto"
         "marginal" computes the expectation from mean and variance of the corrupted entries: of one layer of units with
         a smooth activation under squared error with an identity output, without penalties on the code, for the four
-        named corruptions without an emphasis. "fresh" draws new noise: the solver "adam" for every minibatch, the
+        named corruptions without an emphasis. "fresh" draws new noise: the solver "kfac" for every minibatch, the
         others on fixed draws of at least 20,000 rows (100 draws at most), which are made anew whenever they are needed,
         unless they have at most 2^22 entries. "auto" is "marginal" where that applies and at most a third of the
         entries is replaced, and "fresh" otherwise.

@@ -78,13 +78,11 @@ def layer_deltas(layers, outputs, delta):
     """Return the gradients of all layers' pre-activations, given that of the last output. All arguments but the first
     are used up.
     """
-    deltas = []
-    for layer, A in zip(reversed(layers), reversed(outputs), strict=True):
-        if deltas:
-            delta = deltas[-1] @ above.T
-        layer.activation.backward(A, delta)
-        deltas.append(delta)
-        above = layer.weight
+    deltas = [delta]
+    for index in reversed(range(len(layers))):
+        layers[index].activation.backward(outputs[index], deltas[-1])
+        if index:
+            deltas.append(deltas[-1] @ layers[index].weight.T)
     return deltas[::-1]
 
 

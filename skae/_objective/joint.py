@@ -311,7 +311,7 @@ class Objective:
         terms[0] += self._reconstruction(worker, draw, rows, inputs, outputs, deltas[-1])
         return inputs, outputs, deltas, self._penalise_outputs(worker, rows, outputs, terms)
 
-    def _add_gradients(self, worker, rows, inputs, outputs, deltas, own_deltas):
+    def _add_gradients(self, worker, rows, inputs, outputs, deltas, own_deltas, /):
         """Add a block's gradients to the worker's."""
         backward(
             self._layers,

@@ -56,9 +56,7 @@ class ProjectedObjective(Objective):
         return len(self._layers)
 
     def _make_worker(self, n_rows, blocks):
-        return _ProjectingWorker(
-            self._architecture, self._layout, n_rows, self._dtype, self._variables.dtype, blocks
-        )
+        return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype, self._variables.dtype, blocks)
 
     def _first_sweep(self):
         self._centre = self._code_of(output(self._layers, Dense(self._mean_input)))[0]

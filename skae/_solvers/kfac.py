@@ -46,9 +46,6 @@ class KFAC:
 
     layout : Layout
 
-    n_layers : int
-        Number of layers, of which tied pairs count twice.
-
     threads : RowThreads
 
     Attributes
@@ -64,12 +61,14 @@ class KFAC:
         self._layout, self._threads = layout, threads
         self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
         self._n_observed = 0
-        weights, intercepts = layout.views(theta)
+        weights, _ = layout.views(theta)
         block = _TiedBlock if layout.is_tied else _Block
         self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
 
     def observe(self, moments):
-        """Take the pairs of moments, of inputs and of gradients, of each layer into the running means."""
+        """Take the pairs of moments, of inputs and of gradients, of each layer into the running means, if finite."""
+        if self._n_observed and not all(np.isfinite(side).all() for pair in moments for side in pair):
+            return
         self._n_observed += 1
         memory = min(1 - 1 / self._n_observed, _MOMENT_MEMORY)
         if memory == 0:
@@ -90,10 +89,13 @@ class KFAC:
         )
 
     def step(self, gradient):
-        """Move against a gradient."""
+        """Move against a gradient; go back to the mean if that is not finite."""
         for block in self._blocks:
             block.precondition(self._layout.views(gradient), self._layout.views(self._natural), self._threads)
         change = _RATE**2 * float(np.vdot(gradient, self._natural))
+        if not np.isfinite(change):
+            self.go_on_from(self.mean)
+            return
         bound = self._radius / (1 + self.n_steps / _HALVING_STEPS)
         rate = _RATE * np.sqrt(bound / change) if change > bound else _RATE
         self._natural *= rate
@@ -144,9 +146,12 @@ class _TiedBlock:
         # The encoder's intercept has no part in the decoder.
         R = np.append(R, np.zeros(1, R.dtype)) if R.ndim == 1 else np.pad(R, (0, 1))
         of_inputs, of_gradients = _dampings(A, G, damping + _OWN_DAMPING * _size(R) * _size(H))
-        self._left, of_left = _common_axes(_damped(A, of_inputs), R)
-        self._right, of_right = _common_axes(_damped(G, of_gradients), H)
-        self._curvatures = 1 + np.multiply.outer(of_left, of_right)
+        A, G = _damped(A, of_inputs), _damped(G, of_gradients)
+        self._left, of_left = _common_axes(A, R)
+        self._right, of_right = _common_axes(G, H)
+        # Each side's own quotient may leave the range, if X is in an extreme unit.
+        share = _size(R) * _size(H) / (_size(A) * _size(G))
+        self._curvatures = 1 + share * np.multiply.outer(of_left, of_right)
 
     def precondition(self, gradient, natural, threads):
         index, mirrored = self._index, self._mirrored
@@ -211,7 +216,7 @@ def _dampings(A, G, damping):
     """Share a damping between two sides so that each is damped by the same share of its size."""
     sizes = _size(A), _size(G)
     damping += _OWN_DAMPING * sizes[0] * sizes[1]
-    ratio = np.sqrt(sizes[0] / sizes[1]) if min(sizes) > 0 else 1.0
+    ratio = np.sqrt(sizes[0]) / np.sqrt(sizes[1]) if min(sizes) > 0 else 1.0
     return np.sqrt(damping) * ratio, np.sqrt(damping) / ratio
 
 
@@ -226,13 +231,18 @@ def _inverse(moment, damping):
 
 
 def _common_axes(A, B):
-    """Return P and the diagonal of P^T B P, where P^T A P = 1, for moments of which A is damped."""
+    """Return P and the diagonal of P^T B P, where P^T A P = 1, for moments of which A is damped.
+
+    The diagonal is in units of the quotient of their mean eigenvalues.
+    """
+    size = _size(A) ** 0.5
+    A, B = A / _size(A), B / (_size(B) or 1.0)
     if A.ndim == B.ndim == 1:
-        return 1 / np.sqrt(A), B / A
+        return 1 / np.sqrt(A) / size, B / A
     A, B = (np.diag(part) if part.ndim == 1 else part for part in (A, B))
     inverse = np.linalg.inv(np.linalg.cholesky(A))
     values, axes = np.linalg.eigh(inverse @ B @ inverse.T)
-    return inverse.T @ axes, np.maximum(values, 0)
+    return inverse.T @ axes / size, np.maximum(values, 0)
 
 
 def _times_left(A, B, threads):

@@ -81,7 +81,7 @@ class Search:
         objective = self._objective_class(
             self._problem, self._variables, offset=self._offset, threads=self._context.threads
         )
-        if self._context.start is not None and history.patience is not None:
+        if self._context.start is not None and history.patience is not None and not history.n_iterations:
             evaluation = objective(self._theta)
             history.n_rows_evaluated += len(self._problem.targets)
             history.consider_start(**_point(objective, self._theta, evaluation))  # it may be better than any iterate

@@ -48,6 +48,8 @@ class StochasticSearch(Solver):
         return problem.is_drawn or len(problem.targets) >= (_MIN_ROWS_OF_DEEP if is_deep else _MIN_ROWS)
 
     def solve(self, problem, context):
+        if not problem.scale:  # constant rows have no curvature, and are learned at once
+            return JointSearch().solve(problem, context)
         if problem.is_drawn:
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
         if context.start is not None:

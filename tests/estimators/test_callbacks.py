@@ -69,7 +69,7 @@ def raise_stop_iteration():
 
 
 @each
-@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+@pytest.mark.parametrize("solver", ["auto", "kfac", "lbfgs"])
 def test_every_iterate_is_a_fitted_estimator(Autoencoder, solver):
     spy = Spy()
     estimator = make(Autoencoder, solver=solver, alpha=0).set_callbacks(spy).fit(X)
@@ -181,7 +181,7 @@ def test_callbacks_change_nothing(Autoencoder):
 
 @each
 @pytest.mark.parametrize("act", [stop, raise_stop_iteration])
-@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+@pytest.mark.parametrize("solver", ["auto", "kfac", "lbfgs"])
 def test_a_callback_can_stop_the_solver(Autoencoder, act, solver, recwarn):
     spy = Spy(after=5, act=act)
     estimator = make(Autoencoder, tol=0, solver=solver).set_callbacks(spy).fit(X)

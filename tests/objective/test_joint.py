@@ -1,5 +1,6 @@
 """The objective: its value against the formulas written out, its gradient against finite differences."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 
@@ -17,12 +18,12 @@ from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
 from skae._rows.statistics import column_means
-from skae._rows.threads import SERIAL
+from skae._rows.threads import SERIAL, RowThreads
 from skae._variables.centring import centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import Blur, Gaussian, Masking, SaltAndPepper
 from skae.losses import LOSSES, make_loss
-from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, WeightDecay
+from skae.penalties import PENALTIES, Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay
 
 N_SAMPLES, WIDTHS = 7, (6, 4, 5, 3)
 LINKS = [(loss, link) for loss in LOSSES for link in (LOSSES[loss].links or ("auto",))]
@@ -281,3 +282,103 @@ def test_variables_leave_the_objective_as_it_is():
     flat = np.empty(objective.size)
     objective._variables.to_parameters(theta, flat, SERIAL)
     np.testing.assert_allclose(plain(plain._variables.from_parameters(flat))[0], objective(theta)[0], rtol=1e-12)
+
+
+# The value alone, curvatures of the penalties, and theta in single precision.
+
+
+@pytest.mark.covering(
+    activation=[*ACTIVATIONS],
+    loss_and_link=LINKS,
+    depth=[1, 2, 3],
+    ties=["untied", "tied"],
+    penalty=[*PENALTY_SETS],
+    corruption=[*CORRUPTIONS],
+    weighting=[*WEIGHTS],
+)
+def test_the_value_alone(activation, loss_and_link, depth, ties, penalty, corruption, weighting):
+    """Before and after a gradient, whose buffers it shares."""
+    architecture = make_architecture(activation, *loss_and_link, depth, ties == "tied")
+    penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
+    objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+    theta = random_theta(objective)
+    first = objective.value(theta)
+    expected = objective(theta)
+    for alone in (first, objective.value(theta)):
+        assert alone.gradient is None
+        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
+        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+    np.testing.assert_array_equal(objective(theta).gradient, expected.gradient)
+
+
+def test_the_value_alone_with_threads(monkeypatch):
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)
+    make = partial(make_objective, make_architecture("tanh", depth=2), PENALTY_SETS["all"], Masking(0.3), block_size=2)
+    theta = random_theta(make())
+    expected = make()(theta)
+    with ThreadPoolExecutor(3) as executor:
+        alone = make(threads=RowThreads(3, executor)).value(theta)
+    np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
+    np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_penalty_curvatures(tied):
+    """Second differences along each weight, in the unit, of the terms that depend on the weights alone."""
+    architecture = make_architecture("tanh", depth=2, tied=tied)
+    decays = (0.3, 1.0) if tied else (0.3, 1.0, 0.0, 2.0)
+    objective = make_objective(architecture, (L1Sparsity(5.0), WeightDecay(decays), KLSparsity(3.0), WeightDecay(0.4)))
+    theta, step, expected = random_theta(objective), 0.25, []
+    for number in range(len(decays)):
+        along = np.zeros_like(theta)
+        W, part = (objective._layout.views(flat)[0][number] for flat in (theta, along))
+        part[...] = W / np.linalg.norm(W)
+        ends = [objective.value(theta + size * along).terms[[2, 4]].sum() for size in (-step, 0, step)]
+        expected.append(np.diff(ends, 2)[0] / step**2 / objective.unit)
+    np.testing.assert_allclose(objective.penalty_curvatures(theta), expected, rtol=1e-9)
+    assert min(expected) > 0
+
+
+class Bump(Penalty):
+    """cos of the first weight: its curvature is negative at zero and positive at pi."""
+
+    acts_on = "weights"
+
+    def on_weights(self, weights, gradients):
+        gradients[0][0, 0] -= self.weight * np.sin(weights[0][0, 0])
+        return self.weight * np.cos(weights[0][0, 0])
+
+
+def test_penalty_curvatures_are_not_negative():
+    objective = make_objective(make_architecture(), (Bump(1.0),))
+    for sign in (-1, 1):  # the force along the weight, which stands for the curvature, is outward at 1 and at -1
+        theta = np.zeros(objective.size)
+        objective._layout.views(theta)[0][0][0, 0] = sign
+        np.testing.assert_array_equal(objective.penalty_curvatures(theta), [0, 0])
+    np.testing.assert_array_equal(objective.penalty_curvatures(np.zeros(objective.size)), [0, 0])
+
+
+@pytest.mark.covering(
+    activation=[*ACTIVATIONS],
+    loss_and_link=LINKS,
+    depth=[1, 3],
+    ties=["untied", "tied"],
+    penalty=[*PENALTY_SETS],
+    dtype=[np.float32, np.float64],
+)
+def test_theta_in_single_precision(activation, loss_and_link, depth, ties, penalty, dtype):
+    """Whatever the dtype of X."""
+    architecture = make_architecture(activation, *loss_and_link, depth, ties == "tied")
+    penalties = allowed(PENALTY_SETS[penalty], architecture)
+    double = make_objective(architecture, penalties)
+    rows = make_objective(architecture, penalties, dtype=dtype)
+    variables = centred_variables(Layout(architecture), architecture, 0.6, 0.7, np.float32)
+    single = Objective(rows._problem, variables, offset=rows._offset)
+    theta = random_theta(double)
+    (value, gradient, *_), (value_32, gradient_32, *_) = double(theta), single(theta.astype(np.float32))
+    assert gradient_32.dtype == np.float32
+    np.testing.assert_allclose(value_32, value, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gradient_32, gradient, rtol=1e-3, atol=2e-5 * np.abs(gradient).max())
+    assert single.penalty_curvatures(theta.astype(np.float32)) == pytest.approx(
+        double.penalty_curvatures(theta), rel=1e-5
+    )

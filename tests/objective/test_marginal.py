@@ -328,3 +328,33 @@ def test_indices_of_64_bits():
     assert rows_of(wide).X.indices.dtype == np.int64
     first, second = (noisy_problem(Masking(0.3, fill=0), form).noise.variances for form in (X, wide))
     np.testing.assert_array_equal(first, second)
+
+
+@every_kind
+@every_smooth
+@pytest.mark.parametrize("corruption", [Masking(0.3, fill=0.7), Gaussian(0.4)], ids=repr)
+def test_the_value_alone(corruption, activation, kind):
+    objective = objective_of(noisy_problem(corruption, None, activation, kind, penalties=[WeightDecay(0.1)]), kind)
+    theta = random_theta(objective)
+    first = objective.value(theta)
+    expected = objective(theta)
+    for alone in (first, objective.value(theta)):
+        assert alone.gradient is None
+        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
+        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+
+
+@every_smooth
+@pytest.mark.parametrize("kind", ["joint", "tied"])
+@pytest.mark.parametrize("corruption", [Masking(0.3, fill=0.7), Gaussian(0.4)], ids=repr)
+def test_theta_in_single_precision(corruption, kind, activation):
+    problem = noisy_problem(corruption, make_rows(dtype=np.float32), activation, kind)
+    layout = Layout(problem.architecture)
+    double = objective_of(noisy_problem(corruption, None, activation, kind))
+    variables, offset = search_variables(problem, layout, np.float32)
+    single = objective_class(problem)(problem, variables, offset=offset)
+    theta = random_theta(double)
+    (value, gradient, *_), (value_32, gradient_32, *_) = double(theta), single(theta.astype(np.float32))
+    assert gradient_32.dtype == np.float32
+    np.testing.assert_allclose(value_32, value, rtol=1e-4)
+    np.testing.assert_allclose(gradient_32, gradient, rtol=1e-3, atol=2e-5 * np.abs(gradient).max())

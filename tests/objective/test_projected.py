@@ -569,3 +569,18 @@ def test_a_contraction_of_rows_is_no_decay_of_the_last_layer():
     contracted, _ = code_of(W, penalties=(Contraction(0.4),))
     np.testing.assert_array_equal(parameters_at(contracted, theta)[0][1], parameters_at(plain, theta)[0][1])
     np.testing.assert_allclose(contracted(theta)[0] - plain(theta)[0], 0.4 * np.sum(W**2), rtol=1e-10)
+
+
+@every_depth
+@every_activation
+def test_the_value_alone(activation, depth):
+    architecture = make_architecture(activation, depth)
+    for penalties, corruption, weights, block_size in GRID:
+        objective = project(make_problem(architecture, penalties, None, corruption, weights), block_size=block_size)
+        theta = random_theta(objective)
+        alone, expected = objective.value(theta), objective(theta)
+        assert alone.gradient is None
+        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
+        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+        for part, other in zip(alone.last_layer, expected.last_layer, strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-13)

@@ -8,7 +8,7 @@ from scipy.special import expit
 from scipy.stats import bernoulli, norm, poisson
 
 from skae.activations import ACTIVATIONS
-from skae.losses import LOSSES, Exponential, make_loss
+from skae.losses import LOSSES, Exponential, Loss, make_loss
 
 CASES = [(name, link) for name in LOSSES for link in ("auto", *LOSSES[name].links)]
 EVERY = pytest.mark.parametrize(("name", "link"), CASES)
@@ -242,3 +242,90 @@ def test_the_allowed_links():
         make_loss("cross_entropy", "tanh")
     with pytest.raises(ValueError, match=re.escape("which works with 'auto'.")):
         make_loss("poisson", "softplus")
+
+
+# The curvature.
+
+
+def distribution(name, mean):
+    """Targets and their probabilities, entry by entry, of the distribution with that mean."""
+    if name == "squared_error":  # two points have the variance of the normal distribution, which is all that matters
+        return [(mean - 1, 0.5), (mean + 1, 0.5)]
+    if name == "cross_entropy":
+        return [(np.zeros_like(mean), 1 - mean), (np.ones_like(mean), mean)]
+    return [(np.full_like(mean, count), poisson.pmf(count, mean)) for count in range(200)]
+
+
+@EVERY
+def test_curvature_is_the_mean_square_of_the_gradient_over_the_distribution(name, link):
+    loss, raw = make_loss(name, link), make_raw()
+    mean = LINKS[CANONICAL[name] if link == "auto" else link](raw)
+    expected = sum(p * call(loss, target, raw)[1] ** 2 for target, p in distribution(name, mean))
+    np.testing.assert_allclose(loss.curvature(inner_targets(name), raw), expected, rtol=1e-9, atol=1e-12)
+
+
+@EVERY
+def test_curvature_is_the_second_derivative_at_a_perfect_reconstruction(name, link):
+    """And with a canonical link everywhere."""
+    loss, raw, step = make_loss(name, link), make_raw(), 1e-5
+    perfect = LINKS[CANONICAL[name] if link == "auto" else link](raw)
+    is_canonical = link in ("auto", CANONICAL[name])
+    for target in [perfect, *([inner_targets(name)] if is_canonical else [])]:
+        numeric = (call(loss, target, raw + step)[1] - call(loss, target, raw - step)[1]) / (2 * step)
+        np.testing.assert_allclose(loss.curvature(target, raw), numeric, rtol=1e-8, atol=1e-9)
+
+
+@EVERY
+def test_curvature_keeps_its_arguments_and_dtype(name, link):
+    loss, target, raw = make_loss(name, link), make_targets(name).astype(np.float32), make_raw().astype(np.float32)
+    target.flags.writeable = raw.flags.writeable = False
+    for curvature in (loss.curvature(target, raw), Loss.curvature(loss, target, raw)):
+        assert curvature.dtype == np.float32
+        assert curvature.flags.writeable, "it may be scaled in place"
+
+
+class LogCosh(Loss):
+    """log cosh(x^ - x), whose gradient is tanh."""
+
+    link = ACTIVATIONS["identity"]
+
+    def loss_gradient(self, target, raw, gradient_out):
+        np.tanh(raw - target, out=gradient_out)
+        raw[...] = np.nan
+        return np.log(np.cosh(raw - target)).sum(axis=1)
+
+    def entries(self, target, raw):
+        return np.log(np.cosh(raw - target))
+
+    def divergence(self, target, mean):
+        return np.log(np.cosh(mean - target))
+
+
+def test_curvature_is_the_square_of_the_gradient_if_a_loss_says_nothing_else():
+    target, raw = make_targets("squared_error"), make_raw()
+    before = raw.copy()
+    np.testing.assert_allclose(LogCosh().curvature(target, raw), np.tanh(raw - target) ** 2, rtol=1e-14)
+    np.testing.assert_array_equal(raw, before)
+
+
+@every_dtype
+def test_curvature_of_the_shifted_poisson_loss_is_that_of_the_plain_one(dtype):
+    loss, origin = make_loss("poisson"), np.array([1e-3, 0.5, 3.0, 1e4])
+    shifted, moved = loss.shifted(origin)
+    np.testing.assert_array_equal(moved, origin)
+    raw = make_raw()
+    curvature = shifted.curvature((make_targets("poisson") - origin).astype(dtype), raw.astype(dtype))
+    assert curvature.dtype == dtype
+    np.testing.assert_allclose(curvature, loss.curvature(None, raw + np.log(origin)), rtol=20 * np.finfo(dtype).eps)
+
+
+@every_dtype
+@pytest.mark.parametrize(("name", "link"), CASES)
+def test_curvature_at_extreme_raw_outputs(name, link, dtype):
+    """Of logistic, tanh and the left of ReLU and softplus nothing is left; the rest is linear, or exponential."""
+    link = CANONICAL[name] if link == "auto" else link
+    target, raw = np.array([[0.3, 0.3]], dtype), np.array([[1e3, -1e3]], dtype)
+    right = {"logistic": 0, "tanh": 0, "exponential": np.inf}.get(link, 1)
+    with np.errstate(all="raise", under="ignore", over="ignore" if name == "poisson" else "raise"):
+        curvature = make_loss(name, "auto" if name == "poisson" else link).curvature(target, raw)
+    np.testing.assert_allclose(curvature, [[right, 1 if link == "identity" else 0]], atol=1e-30)

@@ -270,3 +270,22 @@ def test_contraction_in_chunks_of_rows(depth, monkeypatch):
     for index, (buffer, again, a, b) in enumerate(zip(buffers, chunked_buffers, above, below, strict=True)):
         np.testing.assert_allclose(again, buffer)
         np.testing.assert_allclose(np.vstack([a, b]) if index < depth else a + b, buffer)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "activation", "expected"),
+    [
+        (KLSparsity(0.7, 0.2), "logistic", 0.2),
+        (KLSparsity(0.7, 0.2), "tanh", -0.6),
+        (KLSparsity(0.0, 0.2), "logistic", None),
+        (Contraction(0.7), "logistic", 0.1),
+        (Contraction(0.7), "tanh", -0.8),
+        (Contraction(0.0), "tanh", None),
+        *((Contraction(0.7), unbounded, None) for unbounded in ("identity", "relu", "softplus")),
+        (L1Sparsity(0.7), "tanh", None),
+        (WeightDecay(0.7), "logistic", None),
+    ],
+)
+def test_start_code(penalty, activation, expected):
+    """The target, and a tenth of the range of units that saturate."""
+    assert penalty.start_code(ACTIVATIONS[activation]) == (expected if expected is None else pytest.approx(expected))

@@ -172,7 +172,7 @@ def test_redrawn_noise_is_one_draw_of_other_rows():
     X, rng = make_X(), np.random.default_rng(0)
     noise = drawn(PreparedCorruption(Masking(0.5, fill=0), X, np.ones(N_ROWS)), rows_of(X), [3, 4], rng)
     targets = rows_of(X[:20])
-    first, second = (noise.redrawn(targets, rng).inputs for _ in range(2))
+    first, second = (noise.redrawn(targets, np.arange(20), rng).inputs for _ in range(2))
     assert len(first) == len(second) == 1
     assert np.isin(dense(first[0]) / X[:20], [0, 1]).all()
     assert not np.array_equal(dense(first[0]), dense(second[0]))

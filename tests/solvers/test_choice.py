@@ -24,7 +24,7 @@ X = np.random.default_rng(0).uniform(size=(30, 6))
 X.flags.writeable = False
 WEIGHTS = np.linspace(0.2, 3, len(X))
 LINEAR = {"activation": "identity"}
-EXACT_SOLVERS = ("svd", "varpro", "lbfgs")
+EXACT_SOLVERS = ("svd", "varpro", "kfac", "lbfgs")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Ridge(Penalty):
 
 @pytest.fixture(autouse=True)
 def short_stochastic_searches(monkeypatch):
-    monkeypatch.setattr("skae._solvers.stochastic._TRIAL_STEPS", 1)
-    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 200)
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 500)
     monkeypatch.setattr("skae._objective.noise._MIN_DRAWN_ROWS", 200)
 
 
@@ -57,7 +56,6 @@ def make(Autoencoder=AutoencoderTransformer, **parameters):
 NOT_LINEAR = "it is for the linear autoencoder"
 TIED = "tied_weights=True"
 LOSS = "its loss, or output_activation"
-NOT_DRAWN = "it is for inputs that are corrupted anew"
 FRESH = {"expectation": "fresh"}
 PENALTY = r"takes WeightDecay and Contraction alone"
 CHOICES = [
@@ -96,8 +94,8 @@ CHOICES = [(AutoencoderTransformer, *choice) for choice in CHOICES] + [
     (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01}, {}),
     (ContractiveAutoencoder, {**LINEAR, "contraction_weight": 0.01, "tied_weights": True}, {"varpro": TIED}),
 ]
-# Clean rows, and noise whose expectation is taken by its moments, leave nothing to draw.
-CHOICES = [(kind, parameters, {**refused, "adam": NOT_DRAWN}) for kind, parameters, refused in CHOICES] + [
+# Minibatches are for noise that is drawn anew.
+DRAWN = [
     (DenoisingAutoencoder, {**FRESH, **LINEAR}, {"svd": "the inputs are corrupted"}),
     (DenoisingAutoencoder, {**FRESH, "tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
     (DenoisingAutoencoder, {"corruption": Masking(emphasis=(2, 1))}, {"svd": NOT_LINEAR, "varpro": "emphasis"}),
@@ -105,13 +103,16 @@ CHOICES = [(kind, parameters, {**refused, "adam": NOT_DRAWN}) for kind, paramete
     (DenoisingAutoencoder, {"activation": "relu"}, {"svd": NOT_LINEAR}),
     (DenoisingAutoencoder, {"corruption": halved, "tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
 ]
+CHOICES += DRAWN
 
 
 @pytest.mark.parametrize(("Autoencoder", "parameters", "refused"), CHOICES)
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_auto_takes_the_first_that_applies(Autoencoder, parameters, refused, sparse):
     data = csr_array(X) if sparse else X
-    expected = next(solver for solver in ("svd", "varpro", "adam", "lbfgs") if solver not in refused)
+    is_drawn = (Autoencoder, parameters, refused) in DRAWN
+    order = ("svd", "varpro", "kfac" if is_drawn else "lbfgs")
+    expected = next(solver for solver in order if solver not in refused)
     automatic = make(Autoencoder, **parameters).fit(data)
     named = make(Autoencoder, **parameters, solver=expected).fit(data)
     assert automatic.solver_ == named.solver_ == expected
@@ -132,7 +133,7 @@ def test_a_named_solver_applies_or_says_why_not(Autoencoder, parameters, refused
 
 
 def test_the_solvers_are_those_of_the_documentation():
-    assert list(SOLVERS) == ["svd", "varpro", "adam", "lbfgs"]
+    assert list(SOLVERS) == ["svd", "varpro", "kfac", "lbfgs"]
     assert all(f'"{solver}"' in AutoencoderTransformer.__doc__ for solver in ("auto", *SOLVERS))
 
 
@@ -157,7 +158,7 @@ def test_one_minimum_of_a_linear_autoencoder(alpha, weights, contraction, tied_w
         ContractiveAutoencoder,
         X,
         weights,
-        solvers=("svd", "lbfgs") if tied_weights else EXACT_SOLVERS,
+        solvers=("svd", "kfac", "lbfgs") if tied_weights else EXACT_SOLVERS,
         n_components=3,
         activation="identity",
         alpha=alpha,
@@ -179,7 +180,7 @@ def test_one_minimum_at_every_code_size(n_components):
 
 @pytest.mark.parametrize("parameters", [{"alpha": 0.05}, {"alpha": 0.3}, {"tied_weights": True}], ids=str)
 def test_one_minimum_on_measurements(cancer, parameters):
-    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else EXACT_SOLVERS
+    solvers = ("svd", "lbfgs") if parameters.get("tied_weights") else ("svd", "varpro", "lbfgs")
     parameters = {"n_components": 4, "activation": "identity", **parameters}
     closed, *searched = fits(AutoencoderTransformer, cancer, solvers=solvers, **parameters)
     for other in searched:

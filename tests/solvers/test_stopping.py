@@ -9,6 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._objective.joint import Objective
+from skae._solvers.search import Search
+from skae._training.early_stopping import Patience
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
@@ -150,20 +152,39 @@ def test_loss_is_the_objective_itself(dtype, counts):
     np.testing.assert_allclose(estimator.loss_, expected, rtol=1e-10 if dtype == np.float64 else 1e-6)
 
 
-# Parts of the rows.
+# Minibatches, then L-BFGS.
 
 
 @pytest.fixture
 def evaluated(monkeypatch):
     """The number of rows of every evaluation of a joint objective."""
-    rows, evaluate = [], Objective.__call__
+    rows = []
 
-    def recorded(self, theta):
-        rows.append(len(self._problem.targets))
-        return evaluate(self, theta)
+    def recorded(name):
+        evaluate = getattr(Objective, name)
 
-    monkeypatch.setattr(Objective, "__call__", recorded)
+        def record(self, theta):
+            rows.append(len(self._problem.targets))
+            return evaluate(self, theta)
+
+        monkeypatch.setattr(Objective, name, record)
+
+    recorded("__call__")
+    recorded("value")
     return rows
+
+
+@pytest.fixture
+def starts_of_lbfgs(monkeypatch):
+    """The iterations before each search with L-BFGS."""
+    starts, search = [], Search.search
+
+    def recorded(self):
+        starts.append(self._history.n_iterations)
+        return search(self)
+
+    monkeypatch.setattr(Search, "search", recorded)
+    return starts
 
 
 @pytest.fixture(scope="module")
@@ -172,48 +193,81 @@ def many():
     return rng.normal(size=(2000, 4)) @ rng.normal(size=(4, 12)) + 0.3 * rng.normal(size=(2000, 12))
 
 
-def joint(**settings):
-    return AutoencoderTransformer(3, activation="tanh", solver="lbfgs", random_state=0, **settings)
+@pytest.fixture
+def joint(monkeypatch):
+    """An estimator whose iterations on minibatches are one pass over 2000 rows, and more than one or two."""
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 1)
+    settings = {"activation": "tanh", "solver": "kfac", "random_state": 0}
+    return lambda **others: AutoencoderTransformer(3, **settings, **others)
 
 
-def test_iterations_on_parts_are_logged_and_counted(many, evaluated, capsys):
-    estimator = joint(verbose=2, max_iter=240).fit(many)
-    lines = [line.split("]")[1].split() for line in capsys.readouterr().out.splitlines()[1:]]
-    rows = [int(line[1]) for line in lines]
-    assert [int(line[0]) for line in lines] == list(range(1, len(lines) + 1))
-    assert rows == [500] * rows.count(500) + [2000] * estimator.n_iter_
-    assert 10 <= rows.count(500) <= 60
-    assert estimator.n_evaluations_ == -(-sum(evaluated) // 2000)
+def logged_iterations(capsys):
+    return [int(line.split("]")[1].split()[0]) for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+def test_iterations_of_both_searches_are_logged_and_counted(joint, many, evaluated, starts_of_lbfgs, capsys):
+    estimator = silently(joint(verbose=2, max_iter=240), many)
+    assert logged_iterations(capsys) == list(range(1, estimator.n_iter_ + 1))
     assert len(estimator.loss_curve_) == estimator.n_iter_
+    assert np.all(np.diff(estimator.loss_curve_) <= 0)
+    (n_before,) = starts_of_lbfgs
+    assert 5 < n_before < estimator.n_iter_ - 5
+    assert evaluated.count(250) == 8 * n_before
+    # The gradient at the end of the minibatches, which warnings alone may need, is not counted.
+    assert estimator.n_evaluations_ == -(-sum(evaluated) // 2000) - 1
 
 
-def test_max_iter_is_the_cap_on_all_iterations(many, capsys):
-    with pytest.warns(ConvergenceWarning, match=r"it reached max_iter \(n_iter=85 after 15 on parts of the rows, "):
-        joint(verbose=2, max_iter=100, tol=0).fit(many)
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 100
+def test_lbfgs_goes_on_when_a_window_of_passes_gains_too_little(joint, many, starts_of_lbfgs):
+    """An iteration is a pass, so that the fall of one stands for a tenth of a window."""
+    curve = np.array(silently(joint(), many).loss_curve_)
+    falls = -np.diff(curve) / gain("squared_error", many)
+    (n_before,) = starts_of_lbfgs
+    assert 10 * falls[n_before - 2] < 1e-3
+    assert (10 * falls[: n_before - 2] >= 1e-3).all()
+    assert (curve[-11] - curve[-1]) / gain("squared_error", many) < 1e-3
 
 
-@pytest.mark.parametrize("max_fun", [1, 10, 50])
-def test_max_fun_is_the_cap_on_all_evaluations(max_fun, many, evaluated):
-    """SciPy looks at it after a line search, of 20 evaluations at the most."""
+@pytest.mark.parametrize("max_iter", [1, 5, 20])
+def test_max_iter_is_the_cap_on_all_iterations(max_iter, joint, many, starts_of_lbfgs, capsys):
+    with pytest.warns(ConvergenceWarning, match=rf"it reached max_iter \(n_iter={max_iter}, "):
+        joint(verbose=2, max_iter=max_iter).fit(many)
+    assert logged_iterations(capsys) == list(range(1, max_iter + 1))
+    assert len(starts_of_lbfgs) == (max_iter == 20)
+
+
+@pytest.mark.parametrize(("max_fun", "on_minibatches"), [(1, True), (10, True), (24, False)])
+def test_max_fun_is_the_cap_on_all_evaluations(max_fun, on_minibatches, joint, many, starts_of_lbfgs):
+    """It is looked at after an iteration of two evaluations, or a line search of 20 at the most."""
     with pytest.warns(ConvergenceWarning, match="it reached max_fun"):
-        estimator = joint(max_fun=max_fun, tol=0).fit(many)
-    assert estimator.n_evaluations_ == -(-sum(evaluated) // 2000) <= max_fun + 20
+        estimator = joint(max_fun=max_fun, tol=1e-2).fit(many)
+    assert max_fun <= estimator.n_evaluations_ <= max_fun + (2 if on_minibatches else 20)
+    assert len(starts_of_lbfgs) == (not on_minibatches)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_a_stop_on_a_part_gives_the_model_of_that_iterate(early_stopping, many, monkeypatch, capsys):
-    """Its objective is that over all rows, and the one entry of the curve."""
+@pytest.mark.parametrize(("number", "on_minibatches"), [(1, True), (4, True), (20, False)])
+def test_a_stop_gives_the_model_of_that_iterate(
+    number, on_minibatches, early_stopping, joint, many, starts_of_lbfgs, monkeypatch
+):
     from skae._training.log import Log
 
-    monkeypatch.setattr(Log, "__call__", lambda self, iterate: iterate.number == 7)
+    monkeypatch.setattr(Log, "__call__", lambda self, iterate: iterate.number == number)
     monkeypatch.setattr(Log, "close", lambda self: None)
-    X = many[: 1800 if early_stopping else 2000]
-    estimator = silently(joint(verbose=1, alpha=0.0, early_stopping=early_stopping), X)
-    assert estimator.n_iter_ == len(estimator.loss_curve_) == 1
-    assert estimator.loss_curve_[0] == estimator.loss_
+    estimator = silently(joint(verbose=1, alpha=0.0, early_stopping=early_stopping), many)
+    assert len(starts_of_lbfgs) == (not on_minibatches)
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == number
     if early_stopping:
-        assert estimator.validation_loss_curve_ == [estimator.best_validation_loss_]
+        assert len(estimator.validation_loss_curve_) == number
+        assert estimator.best_validation_loss_ == min(estimator.validation_loss_curve_)
     else:
-        assert estimator.loss_ == pytest.approx(-estimator.score_samples(X).mean(), rel=1e-9)
-        assert estimator.n_evaluations_ <= 5
+        assert estimator.loss_ == estimator.loss_curve_[-1]
+        assert estimator.loss_ == pytest.approx(-estimator.score_samples(many).mean(), rel=1e-9)
+
+
+def test_held_out_rows_see_every_iterate_once(joint, many, starts_of_lbfgs, monkeypatch):
+    """L-BFGS does not show them its start again, which would count as iteration 0."""
+    considered, consider = [], Patience.consider
+    monkeypatch.setattr(Patience, "consider", lambda self, it: considered.append(it.number) or consider(self, it))
+    estimator = silently(joint(early_stopping=True), many)
+    assert 1 < starts_of_lbfgs[0] < estimator.n_iter_
+    assert considered == list(range(1, estimator.n_iter_ + 1))

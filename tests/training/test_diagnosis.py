@@ -62,7 +62,7 @@ def lowered(text, name):
 @pytest.mark.parametrize(
     ("Autoencoder", "name", "strength", "settings"),
     [
-        (ContractiveAutoencoder, "contraction_weight", 0.1, {"tied_weights": True}),
+        (ContractiveAutoencoder, "contraction_weight", 1.0, {"tied_weights": True}),
         (AutoencoderTransformer, "alpha", 3.0, {}),
         (AutoencoderTransformer, "alpha", 3.0, {"activation": "identity"}),
         (DenoisingAutoencoder, "alpha", 3.0, {}),

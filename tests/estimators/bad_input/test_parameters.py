@@ -99,7 +99,7 @@ OPTIONS = {
     "code_activation": ACTIVATION_NAMES,
     "output_activation": f"'auto', {ACTIVATION_NAMES}",
     "loss": "'squared_error', 'cross_entropy', 'poisson'",
-    "solver": "'auto', 'svd', 'varpro', 'adam', 'lbfgs'",
+    "solver": "'auto', 'svd', 'varpro', 'kfac', 'lbfgs'",
     "init": "'glorot', 'pca'",
     "corruption": "'masking', 'gaussian', 'salt_and_pepper', 'swap'",
     "expectation": "'auto', 'marginal', 'fresh'",

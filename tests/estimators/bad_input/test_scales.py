@@ -17,7 +17,7 @@ FITTED = [*map(np.float64, ["1e96", "1e30", "1e-30", "1e-96"]), *map(np.float32,
 REFUSED = [*map(np.float64, ["1e300", "1e160", "1e99", "1e-99", "1e-160", "1e-300"])]
 REFUSED += [*map(np.float32, ["1e30", "1e12", "1e-12", "1e-30"])]
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
-SOLVERS = ["auto", "lbfgs"]  # the solver that each takes by itself, and the joint search over all layers
+SOLVERS = ["auto", "lbfgs", "kfac"]  # the solver that each takes by itself, and the searches over all layers
 CONTAINERS = [np.asarray, csr_array]
 # Models without parts that have a scale of their own: penalties on the code, and the product of a matrix with itself.
 SCALE_FREE = {

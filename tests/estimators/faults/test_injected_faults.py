@@ -36,25 +36,28 @@ def test_fault_at_every_evaluation(Autoencoder, solver, situation, fault, X, mak
     assert fit_with_faults(estimator, X, at_calls_of(Objective, "__call__", fault), fault) >= 4
 
 
+@pytest.fixture
+def short_iterations(monkeypatch):
+    """Iterations of two steps on minibatches."""
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 500)
+
+
+@pytest.mark.usefixtures("short_iterations")
+@pytest.mark.parametrize("settings", [{}, {"loss": "cross_entropy"}], ids=["then L-BFGS", "new noise"])
+@pytest.mark.parametrize("name", ["__call__", "value", "_sweep", "penalty_curvatures"])
+def test_fault_in_a_search_on_minibatches(settings, name, fault, X, make, at_calls_of, fit_with_some_faults):
+    Autoencoder = DenoisingAutoencoder if settings else SparseAutoencoder
+    estimator = make(Autoencoder, solver="kfac", tol=1.0, **settings)
+    assert fit_with_some_faults(estimator, X, at_calls_of(Objective, name, fault), fault) >= 1
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("Autoencoder", [AutoencoderTransformer, DenoisingAutoencoder])
-def test_fault_in_a_search_on_a_part_of_the_rows(Autoencoder, fault, make, at_calls_of, fit_with_faults):
-    """1600 rows are enough for the joint search to start on parts of them."""
-    X = np.random.default_rng(0).uniform(size=(1600, 4))
-    estimator = make(Autoencoder, solver="lbfgs", max_iter=60)
-    sizes, evaluate = [], Objective.__call__
-
-    def spy(objective, theta):
-        sizes.append(len(objective._row_weights))
-        return evaluate(objective, theta)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Objective, "__call__", spy)
-        copy.deepcopy(estimator).fit(X)
-    assert min(sizes) == 400
-    n_on_parts = sizes.index(len(X))
-    numbers = [1, n_on_parts // 2, n_on_parts, n_on_parts + 1]
-    fit_with_faults(estimator, X, at_calls_of(Objective, "__call__", fault), fault, lambda n_calls: numbers)
+@pytest.mark.usefixtures("short_iterations")
+def test_fault_at_every_evaluation_of_a_search_on_minibatches(
+    Autoencoder, situation, fault, X, make, at_calls_of, fit_with_faults
+):
+    estimator = situation(make(Autoencoder, solver="kfac", loss="cross_entropy", max_iter=2))
+    assert fit_with_faults(estimator, X, at_calls_of(Objective, "__call__", fault), fault) >= 2
 
 
 @pytest.mark.parametrize("seed", [None, np.random.RandomState(0)], ids=["no seed", "generator"])
@@ -194,7 +197,7 @@ def test_fault_in_a_corruption(situation, fault, X, make, at_calls_of, fit_with_
 @pytest.mark.slow
 @pytest.mark.usefixtures("draws_are_not_stored")
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("solver", ["varpro", "adam"])
+@pytest.mark.parametrize("solver", ["varpro", "kfac"])
 def test_fault_in_a_corruption_in_every_situation(
     after, solver, situation, fault, X, make, at_calls_of, fit_with_some_faults
 ):

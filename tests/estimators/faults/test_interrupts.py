@@ -59,13 +59,15 @@ FITS = {
     "closed form": (AutoencoderTransformer, {"activation": "identity", "solver": "svd"}),
     "varpro": (SparseAutoencoder, {"solver": "varpro", "penalties": (L1Sparsity(0.1),)}),
     "joint": (ContractiveAutoencoder, {"hidden_layer_sizes": (3,)}),
+    "minibatches": (DenoisingAutoencoder, {"loss": "cross_entropy"}),
     "early stopping": (DenoisingAutoencoder, {"early_stopping": True, "validation_fraction": 0.3}),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fit", FITS)
-def test_interrupt_at_the_entry_of_any_function(fit, X, make, fit_with_faults):
+def test_interrupt_at_the_entry_of_any_function(fit, X, make, fit_with_faults, monkeypatch):
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 250)  # one step
     Autoencoder, parameters = FITS[fit]
     estimator = make(Autoencoder, max_iter=1, **parameters)
     assert fit_with_faults(estimator, X, interrupt_at_entry, KeyboardInterrupt) > 50

@@ -1,12 +1,14 @@
 """An objective that is not finite: the solver steps back from it, or the fit warns or raises."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult
 from sklearn.exceptions import ConvergenceWarning
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae._objective.joint import Evaluation
+from skae._objective.joint import Evaluation, Objective
 from skae._solvers.lbfgs import LBFGS
 from skae._solvers.result import Status
 
@@ -54,6 +56,34 @@ def test_an_objective_that_is_not_finite_at_the_start(
     corrupt_evaluations(monkeypatch, NOT_FINITE[kind], lambda call: True)
     with pytest.raises(ValueError, match="not finite at the start"):
         make(Autoencoder, solver=solver).fit(X)
+
+
+def test_minibatches_that_are_not_finite_at_the_start(X, make, monkeypatch):
+    monkeypatch.setattr(Objective, "value", lambda self, theta: Evaluation(np.inf, None, np.array([np.inf])))
+    with pytest.raises(ValueError, match="not finite at the start"):
+        make(AutoencoderTransformer, solver="kfac").fit(X)
+
+
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+@pytest.mark.parametrize("number", [1, 3])
+def test_lbfgs_goes_on_from_the_best_mean_before_minibatches_are_not_finite(number, slope, X, make, monkeypatch):
+    monkeypatch.setattr("skae._solvers.stochastic._ITERATION_ROWS", 500)
+    evaluate, values, calls = Objective.__call__, [], count(1)
+
+    def corrupt(self, theta):
+        result = evaluate(self, theta)
+        if len(self._problem.targets) == len(X):
+            values.append(result.terms.sum())
+        elif next(calls) >= number:
+            result = result._replace(gradient=np.full_like(result.gradient, slope))
+        return result
+
+    monkeypatch.setattr(Objective, "__call__", corrupt)
+    estimator = make(AutoencoderTransformer, solver="kfac", max_iter=40).fit(X)
+    assert np.isfinite(estimator.loss_curve_).all()
+    assert np.all(np.diff(estimator.loss_curve_) <= 0)
+    assert estimator.loss_ == pytest.approx(independent_loss(estimator, X), rel=1e-9)
+    assert estimator.loss_ < 0.9 * values[0]
 
 
 def assert_ends_in_a_warning(estimator, X):
