@@ -174,7 +174,7 @@ def test_few_rows_are_taken_again(n_rows):
 @pytest.mark.parametrize("tied", [False, True])
 def test_gradients_of_minibatches_are_on_average_that_of_the_problem(kind, tied):
     """With weights, and with new noise in each: within five standard errors of the gradient over all rows."""
-    problem = problem_of(kind, weights=np.arange(N_ROWS) % 4 + 1.0, tied=tied)
+    problem = problem_of(kind, weights=np.exp(3 * make_rows()[:, 0]), tied=tied)
     phase, rng, gradients = _Phase(problem, context_of(problem)), np.random.default_rng(3), []
     rows, theta = phase._rows_of_batches(), phase._theta
     for _ in range(2000):
@@ -216,6 +216,25 @@ def test_sparsity_sees_a_running_mean_of_the_code():
         for value, r in ((evaluation.terms[1], expected), (phase._on_all.value(theta).terms[1], of_all)):
             divergence = np.sum(0.1 * np.log(0.1 / r) + 0.9 * np.log(0.9 / (1 - r)))
             np.testing.assert_allclose(value, 0.3 * divergence, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["clean", "drawn"])
+def test_the_unit_of_X_does_not_matter(kind):
+    """All thetas of an untied autoencoder are free of it."""
+    runs = [phase_of(problem_of(kind, unit * make_rows(), penalties=()), max_iter=2) for unit in (1.0, 1e-6, 1e6)]
+    for run, unit in zip(runs[1:], (1e-6, 1e6), strict=True):
+        np.testing.assert_allclose(run.objectives, unit**2 * runs[0].objectives, rtol=1e-6)
+        np.testing.assert_allclose(run.result.theta, runs[0].result.theta, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_phase_starts_at_the_mean(tied):
+    """Of a code of 1/2, the middle of logistic units, the raw output is the mean of X."""
+    problem = problem_of(tied=tied)
+    phase = _Phase(problem, context_of(problem))
+    parameters = phase._on_all.parameters(phase._theta, phase._on_all.value(phase._theta))
+    raw = np.full(3, 0.5) @ parameters.weights[1] + parameters.intercepts[1]
+    np.testing.assert_allclose(raw, make_rows().mean(axis=0), rtol=1e-10)
 
 
 # The reports.
