@@ -2,9 +2,10 @@
 
 The objective is computed outside the clock, for everyone by the same plain NumPy in float64, from the weights and
 intercepts at the time. Each contender, and each of its settings, has the budget for itself. The reference is the lowest
-value that skae and torch's averaged Adam reached in `--references`, runs of at least ten times the budget, which is kept
-in REFERENCES; or the lowest of all contenders if that is lower, or the data are others. A time between two snapshots (each 12 % later than the one before) is
-interpolated. All get float32 (of which MLP's lbfgs makes float64), their default numbers of threads, and one objective:
+value that skae and torch's averaged Adam reached in `--references`, runs of ten times the budget, which is kept in
+REFERENCES; or the lowest of all contenders if that is lower, or the data are others. A time between two snapshots (each
+12 % later than the one before) is interpolated. All get float32 (of which MLP's lbfgs makes float64), their default
+numbers of threads, and one objective:
 
 skae               the fit as a user calls it, with `verbose=2`; each line it prints is stamped, and what comes after
                    the last line is added to every stamp, since a fit that stops there needs it too. The last printed

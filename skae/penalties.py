@@ -66,8 +66,8 @@ class Penalty(ABC):
         """The weight decays, of the encoder and of the decoder, that the term is for a linear autoencoder, or None."""
         return None
 
-    def start_code(self, activation):  # noqa: B027 - most penalties suit any start
-        """Return the output of the code's activation about which a search should start, or None if any is as good."""
+    def start_code(self, architecture):  # noqa: B027 - most penalties suit any start
+        """Return the code's output about which a search should start, or None if any is as good."""
 
     def unmet(self, mean_code, activation):  # noqa: B027 - most penalties have no such aim
         """Return, in words, how a mean code, (n_components,), misses the penalty's aim by far, or None."""
@@ -193,8 +193,8 @@ class KLSparsity(Penalty):
                 f"Choose code_activation from {bounded}, or use penalties=(L1Sparsity(...),)."
             )
 
-    def start_code(self, activation):
-        low, high = activation.bounds
+    def start_code(self, architecture):
+        low, high = architecture.code.bounds
         return low + self.target * (high - low) if self.weight else None
 
     def unmet(self, mean_code, activation):
@@ -268,11 +268,12 @@ class Contraction(Penalty):
 
     acts_on = "rows"
 
-    def start_code(self, activation):
-        # Bounded units contract where they are nearly saturated. A search from the middle of their range stays there
-        # for long: on MNIST the objective is at 4.0 where it is at 2.9 from here.
-        low, high = activation.bounds
-        return low + _SATURATED * (high - low) if self.weight and activation.is_bounded else None
+    def start_code(self, architecture):
+        # Bounded units contract where they are nearly saturated. Tied ones, which cannot shrink instead, stay in the
+        # middle of their range for long: on MNIST the objective is at 4.0 where it is at 2.9 from here.
+        low, high = architecture.code.bounds
+        wants_saturation = self.weight and architecture.tied and architecture.code.is_bounded
+        return low + _SATURATED * (high - low) if wants_saturation else None
 
     @property
     def linear_decays(self):

@@ -31,11 +31,11 @@ def fresh_start(problem, layout, variables, rng, axes=None):
 
 def _start_code(problem):
     """Return the pre-activation and the output about which the penalties want the code to start, or None."""
-    activation = problem.architecture.code
+    architecture = problem.architecture
     for penalty in problem.penalties:
-        code = penalty.start_code(activation)
+        code = penalty.start_code(architecture)
         if code is not None:
-            return float(activation.inverse(np.array([code]))[0]), code
+            return float(architecture.code.inverse(np.array([code]))[0]), code
     return None
 
 

@@ -287,5 +287,8 @@ def test_contraction_in_chunks_of_rows(depth, monkeypatch):
     ],
 )
 def test_start_code(penalty, activation, expected):
-    """The target, and a tenth of the range of units that saturate."""
-    assert penalty.start_code(ACTIVATIONS[activation]) == (expected if expected is None else pytest.approx(expected))
+    """The target, and a tenth of the range of units that saturate, if they are tied."""
+    g = ACTIVATIONS[activation]
+    tied, untied = (Architecture((5, 3), g, g, make_loss("squared_error"), tied) for tied in (True, False))
+    assert penalty.start_code(tied) == (expected if expected is None else pytest.approx(expected))
+    assert penalty.start_code(untied) == (None if isinstance(penalty, Contraction) else penalty.start_code(tied))

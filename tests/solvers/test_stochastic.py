@@ -244,8 +244,8 @@ def test_the_phase_starts_at_the_mean(tied):
 @pytest.mark.parametrize("tied", [False, True])
 def test_iterates_do_not_rise_and_the_last_is_the_result(kind, tied):
     problem = problem_of(kind, tied=tied)
-    run = searched(problem, max_iter=12)
-    assert len(run.iterates) == run.history.n_iterations == 12
+    run = searched(problem, max_iter=8)
+    assert len(run.iterates) == run.history.n_iterations == 8
     assert run.history.loss_curve == list(run.objectives)
     assert np.all(np.diff(run.objectives) <= 0)
     assert run.objectives[-1] < run.objectives[0]
