@@ -1,14 +1,19 @@
 """Problems, objectives and their parameters, for tests of the parts below the estimators."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
+from skae._network.parameters import Layout
 from skae._objective import problem
+from skae._objective.choice import objective_class
 from skae._objective.noise import Noise, PreparedCorruption
 from skae._rows.blocks import rows_of
 from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL, RowThreads
+from skae._variables.centring import search_variables
+from skae._variables.start import theta_of
 
 
 def make_problem(architecture, X, penalties=(), corruption=None, weights=None, n_draws=2, rng=None):
@@ -19,6 +24,28 @@ def make_problem(architecture, X, penalties=(), corruption=None, weights=None, n
         noise = Noise([rows_of(corrupted(corruption, X, rng, weights)) for _ in range(n_draws)])
     statistics = statistics_of([rows], weights, SERIAL)
     return problem.make_problem(architecture, tuple(penalties), rows, weights, statistics, SERIAL, noise)
+
+
+def subset(whole, rows):
+    """Return a problem on some rows, an array of indices; units and statistics stay those of all rows."""
+    targets, weights = whole.targets.take(rows), whole.weights[rows]
+    X, shares = targets.dense().astype(np.float64), weights / weights.sum()
+    return replace(
+        whole,
+        targets=targets,
+        noise=whole.noise and whole.noise.take(rows),
+        weights=weights,
+        perfect_loss=float(whole.loss.perfect(X) @ shares),
+        omitted_loss=float(whole.loss.omitted(X) @ shares),
+    )
+
+
+def objective_terms(whole, parameters):
+    """Return the terms of the objective at given Parameters, (n_terms,)."""
+    layout = Layout(whole.architecture)
+    variables, offset = search_variables(whole, layout)
+    objective = objective_class(whole)(whole, variables, offset=offset)
+    return objective(theta_of(parameters, whole, layout, variables, offset)).terms
 
 
 def corrupted(corruption, X, rng, weights=None):

@@ -132,23 +132,6 @@ class Problem:
         """The offset, (n_features,), that fitted parameters are expressed with."""
         return self.target_statistics.offset
 
-    def subset(self, rows, threads):
-        """Return the problem on some rows, an array of indices. Statistics and units stay those of all rows."""
-        targets, weights = self.targets.take(rows), self.weights[rows]
-
-        def part(block):
-            return _constants(self.loss, targets.dense(block).astype(np.float64)) @ weights[block]
-
-        perfect, omitted = (targets.sum(part, threads) / weights.sum()).tolist()
-        return replace(
-            self,
-            targets=targets,
-            noise=self.noise and self.noise.take(rows),
-            weights=weights,
-            perfect_loss=perfect,
-            omitted_loss=omitted,
-        )
-
     def with_draws(self, n_rows):
         """Return the problem with as many draws of its noise as make so many rows."""
         return replace(self, noise=self.noise.first(-(-n_rows // len(self.targets))))
@@ -224,11 +207,6 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
     )
 
 
-def _constants(loss, block):
-    """Return the losses of perfect reconstructions and the terms that the loss leaves out, (2, n_rows)."""
-    return np.array([loss.perfect(block), loss.omitted(block)])
-
-
 def _gains(loss, targets, weights, mean, threads):
     """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
     gains = np.empty(len(targets))
@@ -236,7 +214,7 @@ def _gains(loss, targets, weights, mean, threads):
     def part(block):
         rows = targets.dense(block).astype(np.float64)
         gains[block] = loss.divergence(rows, mean).sum(axis=1)
-        return np.vstack([gains[block], _constants(loss, rows)]) @ weights[block]
+        return np.vstack([gains[block], loss.perfect(rows), loss.omitted(rows)]) @ weights[block]
 
     means = targets.sum(part, threads) / weights.sum()
     with np.errstate(over="ignore", invalid="ignore"):

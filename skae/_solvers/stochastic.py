@@ -106,7 +106,7 @@ class _Phase:
             was_slow = not (was_slow or fall >= _SLOW * min(limits.tol, _USUAL_TOL))
             if was_slow:
                 self._kfac.go_on_from(self._theta)
-            values = [*values[-self._n_compared :], self._evaluation.value / unit]
+            values = [*values[-max(limits.n_iter_no_change, self._window) :], self._evaluation.value / unit]
             status = self._recorded(values)
         evaluation = self._on_all(self._theta)
         return SolverResult(
@@ -114,7 +114,7 @@ class _Phase:
             self._theta,
             evaluation.value,
             float(np.max(np.abs(evaluation.gradient))) / unit,
-            self._fall(values),
+            values[0] - values[-1],
             history.n_iterations,
             history.n_evaluations,
         )
@@ -130,28 +130,26 @@ class _Phase:
 
     @property
     def _window(self):
-        """As many iterations as see about the rows of n_iter_no_change passes."""
+        """Iterations that make about n_iter_no_change passes over the rows."""
         n_passes = self._n_steps * _BATCH_ROWS / len(self._problem.targets)
         return max(2, round(self._context.limits.n_iter_no_change / n_passes))
 
-    @property
-    def _n_compared(self):
-        """Iterations over which the fall is measured: before L-BFGS the last one stands for the window."""
-        return self._window if self._problem.is_drawn else 1
-
-    def _fall(self, values):
-        """Return the fall in a window."""
-        n_iterations = len(values) - 1
-        return (values[0] - values[-1]) * (1 if self._problem.is_drawn else self._window / n_iterations)
+    def _status_after(self, values):
+        """Return the Status if the objective falls too little in a window, else None."""
+        limits, window = self._context.limits, self._window
+        if not self._problem.is_drawn:
+            # L-BFGS can go on: the last iteration stands for the window.
+            return limits.status_after(values[-1], window * (values[-2] - values[-1]))
+        return limits.status_after(values[-1], values[-window - 1] - values[-1]) if len(values) > window else None
 
     def _recorded(self, values):
         """Report the best point to the history; return the Status with which the search ends there, or None."""
-        history, limits, fall = self._context.history, self._context.limits, self._fall(values)
+        history, limits = self._context.history, self._context.limits
         try:
-            history.add(**self._point(), fall=fall)
+            history.add(**self._point(), fall=values[0] - values[-1])
         except StopIteration:
             return Status.CALLBACK
-        if len(values) > self._n_compared and (status := limits.status_after(values[-1], fall)):
+        if status := self._status_after(values):
             return status
         if history.n_iterations >= limits.max_iter:
             return Status.MAX_ITER

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from problems import objective_terms
 from scipy.sparse import csr_array
 from scipy.special import expit
 
 from skae._network.architecture import Architecture
-from skae._objective.choice import objective_terms
 from skae._objective.joint import Objective
 from skae._objective.marginal import MarginalObjective
 from skae._objective.noise import PreparedCorruption, drawn, marginal
@@ -254,7 +254,7 @@ def test_iterates_do_not_rise_and_the_last_is_the_result(kind, tied):
     # The parameters have the objective that the iterate reports, on the draws by which the search judges.
     judged = problem.with_draws(600) if kind == "drawn" else problem
     for place in (0, -1):
-        terms = objective_terms(judged, run.iterates[place][2], SERIAL)
+        terms = objective_terms(judged, run.iterates[place][2])
         np.testing.assert_allclose(terms.sum(), run.objectives[place], rtol=1e-10)
     value = run.objectives[-1] - problem.perfect_loss
     np.testing.assert_allclose(run.result.value, value, rtol=1e-10)
@@ -448,7 +448,7 @@ def test_a_marginal_problem_takes_draws_in_its_steps_and_is_judged_by_its_moment
     assert np.mean(phase._on_batch._problem.inputs[0].dense() != phase._on_batch._problem.targets.X) > 0.1
     run = searched(problem, max_iter=1000, tol=1e-3)
     assert run.result.status == Status.CONVERGED
-    np.testing.assert_allclose(objective_terms(problem, run.parameters, SERIAL).sum(), run.objectives[-1], rtol=1e-10)
+    np.testing.assert_allclose(objective_terms(problem, run.parameters).sum(), run.objectives[-1], rtol=1e-10)
 
 
 @every_kind
@@ -460,11 +460,11 @@ def test_iterates_are_judged_with_the_weights(kind):
     run = searched(weighted, max_iter=5)
     parameters = run.parameters
     judged = weighted.with_draws(600) if kind == "drawn" else weighted
-    terms = objective_terms(judged, parameters, SERIAL)
+    terms = objective_terms(judged, parameters)
     assert run.objectives[-1] == pytest.approx(terms.sum(), rel=1e-10)
     if kind == "clean":
         repeated = problem_of(kind, np.repeat(X, counts, axis=0), penalties=[WeightDecay(0.01)])
-        assert run.objectives[-1] == pytest.approx(objective_terms(repeated, parameters, SERIAL).sum(), rel=1e-10)
+        assert run.objectives[-1] == pytest.approx(objective_terms(repeated, parameters).sum(), rel=1e-10)
 
 
 @every_kind

@@ -11,8 +11,6 @@ from skae import AutoencoderTransformer
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
 from skae._objective.joint import Objective
-from skae._objective.noise import Noise
-from skae._rows.blocks import rows_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import centred_variables
 from skae._variables.whitening import whitened
@@ -250,18 +248,6 @@ def test_wide_sides_and_dead_units_keep_their_variables(monkeypatch, width):
     better, moved = whitened(problem, variables, theta, problem.mean, SERIAL)
     assert np.isfinite(moved).all()
     np.testing.assert_allclose(parameters_of(better, moved), parameters_of(variables, theta), rtol=1e-9, atol=1e-12)
-
-
-def test_a_subset_is_the_problem_on_some_rows():
-    problem = grid_problem()
-    part = problem.subset(np.array([3, 5]), SERIAL)
-    X = problem.targets.X
-    np.testing.assert_array_equal(part.targets.X, X[[3, 5]])
-    assert part.inputs == [part.targets]
-    noisy = replace(problem, noise=Noise([rows_of(X + 1), rows_of(X + 2)]))
-    part = noisy.subset(np.array([3, 5]), SERIAL)
-    np.testing.assert_array_equal(part.inputs[1].X, X[[3, 5]] + 2)
-    np.testing.assert_array_equal(part.targets.X, X[[3, 5]])
 
 
 @pytest.mark.parametrize("random_state", [0, 1])
