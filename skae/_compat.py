@@ -9,10 +9,13 @@ from numbers import Integral, Real
 
 from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
+from sklearn.impute._base import _BaseImputer as BaseImputer
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._mask import _get_mask as missing_mask
+from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
-from sklearn.utils.validation import _check_feature_names_in
+from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
@@ -25,14 +28,19 @@ except ImportError:  # scikit-learn below 1.9
 
 
 __all__ = [
+    "BaseImputer",
     "CallbackSupportMixin",
     "InvalidParameterError",
     "check_sample_weight",
     "feature_names",
+    "feature_names_in",
     "fit_context",
     "in_container_of",
     "in_input_container",
     "integers",
+    "is_pandas_frame",
+    "is_scalar_nan",
+    "missing_mask",
     "one_of",
     "reals",
     "safe_indexing",
@@ -78,7 +86,12 @@ def in_input_container(estimator, values, X):
     adapter = _get_container_adapter("transform", estimator)
     if adapter is None:
         return values
-    return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
+    return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def is_pandas_frame(X):
+    """Return whether X is a pandas frame."""
+    return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 def some_rows(X, rows):
