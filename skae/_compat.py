@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
 from sklearn.utils.validation import _check_feature_names_in
@@ -28,6 +29,7 @@ __all__ = [
     "CallbackSupportMixin",
     "InvalidParameterError",
     "check_sample_weight",
+    "column_indices",
     "feature_names",
     "fit_context",
     "in_container_of",
@@ -71,6 +73,12 @@ class _OneOf(StrOptions):
 def one_of(*names):
     """Strings that are one of `names`."""
     return _OneOf(names)
+
+
+def column_indices(X, key):
+    """Return the indices of columns of a frame or an array, given as in `ColumnTransformer`."""
+    # An array has no names at which an open slice could start.
+    return _get_column_indices(X, slice(0, None) if key == slice(None) else key)
 
 
 def in_input_container(estimator, values, X):

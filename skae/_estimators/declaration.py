@@ -24,10 +24,14 @@ activation : {activations} or Activation, default={activation}
 code_activation : str, Activation or None, default={code_activation}
     Activation of the code alone. If None, it is `activation`.
 
-loss : {losses} or Loss, default={loss}
+loss : {losses}, "auto", Loss or ColumnLosses, default={loss}
     Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
-    Poisson, for X of at least 0; or an object of `skae.losses`. Each comes with its link: identity, logistic,
-    exponential.
+    Poisson, for X of at least 0; categorical, for rows of at least 0 that sum to 1; or an object of `skae.losses`. Each
+    comes with its link: identity, logistic, exponential, softmax. `ColumnLosses` gives columns different losses. "auto"
+    makes one from the types and values of the columns: cross-entropy for booleans and for columns of zeros and ones;
+    categorical for two or more of these in a frame whose names begin alike, up to a "_" or "=", of which no row has
+    more than one 1; Poisson for non-negative integers of more than 10 values; squared error for all others. `losses_`
+    is what it chose.
 
 output_activation : str, default={output_activation}
     The decoder's link. "auto" is the one of the loss; "squared_error" also takes the name of any activation.
@@ -117,6 +121,10 @@ n_components_ : int
 network_ : Network
     The fitted network: layers with their weights, intercepts and activations, the loss, and the scale of the code. For
     exports and inspection.
+
+losses_ : ColumnLosses or Loss
+    The loss of each column, with the factors of the parts as weights: the `loss` of this fit, to look at and to pass to
+    others. An object of `skae.losses` if there is one loss for all columns.
 
 components_ : ndarray of shape (n_components_, n_features_in_)
     The encoder's weights, one unit a row. Absent if there are hidden layers.
