@@ -30,7 +30,7 @@ from skae._training.log import Log
 from skae._training.messages import warning_about
 from skae._training.run import Training
 from skae._typing import MatrixLike
-from skae._validation import drop_weightless, hidden_widths, validated_weights
+from skae._validation import hidden_widths, validated_weights
 from skae.activations import ACTIVATIONS, Activation, make_activation
 from skae.losses import AUTO, LOSSES, ColumnLosses, Loss, loss_for
 from skae.penalties import Penalty, WeightDecay
@@ -188,7 +188,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         weights = validated_weights(sample_weight, every_row)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
-        loss = loss_for(self.loss, self.output_activation, given, *drop_weightless(weights, every_row)[1:])
+        loss = loss_for(self.loss, self.output_activation, given, every_row, weights)
         X, weights, held_out, rows, firsts = self._split(every_row, weights, loss, seed)
         task.begin(every_row, given, sample_weight, rows)
         del every_row  # it may be a copy, and X another one

@@ -176,7 +176,7 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """
 
 
-_TIED_AUTO = ' "auto": if the loss is not squared error.'
+_TIED_AUTO = ' "auto": if no column has squared error.'
 
 _SCALE = r"""
 Strengths "scale" are constants in the units of the data. Let s be the root mean square of X about its column means, G
@@ -188,8 +188,9 @@ g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer 
           \beta = \beta_0\, g, \qquad \lambda = \lambda_0\, g \left(\frac{s}{u_{\text{code}}}\right)^2,
 
 with the constants that the parameters name. The unit of the raw output is s, or without a homogeneous link 1 for
-cross-entropy and 0.03 for Poisson. A fit to c X is then c times the fit to X for squared error with an identity or relu
-link, and for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
+cross-entropy and categories and 0.03 for Poisson; with `ColumnLosses` the geometric mean over the columns, with an s of
+its own for each entry. A fit to c X is then c times the fit to X for squared error with an identity or relu link, and
+for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
 weights and a code that is neither "identity" nor "relu". To search about the value that "scale" gives, fit once and
 multiply: `ContractiveAutoencoder().fit(X).contraction_weight_ * numpy.logspace(-1, 1, 5)`.
 """

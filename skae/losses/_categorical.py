@@ -69,6 +69,11 @@ class Categorical(Loss):
         return rel_entr(target, target.sum(axis=1, keepdims=True) * mean / max(mean.sum(), SMALLEST))
 
     def check_targets(self, X):
+        if X.shape[1] < 2:
+            raise ValueError(
+                "loss='categorical' needs a column for each of two categories or more, but has one column. Choose "
+                "loss='cross_entropy' for a column of zeros and ones."
+            )
         low, totals = X.min(), np.asarray(X.sum(axis=1)).ravel()
         tolerance = RANGE_TOLERANCE * X.shape[1]
         wrong = np.flatnonzero((np.abs(totals - 1) > tolerance) & (np.abs(totals) > tolerance))

@@ -16,14 +16,14 @@ AUTO = "auto"
 _MANY = 10
 
 
-def loss_for(loss, output_activation, X, values):
+def loss_for(loss, output_activation, X, values, weights):
     """Return the Loss of these two parameters of an estimator.
 
-    X is the frame or array as it was given, and `values` are its rows as an ndarray or CSR.
+    X is the frame or array as it was given, `values` are its rows as an ndarray or CSR, and `weights` theirs.
     """
     loss = make_loss(loss, output_activation)
     if isinstance(loss, str):
-        loss = chosen_losses(X, values)
+        loss = chosen_losses(X, values[weights > 0])
     return loss.resolved(X if hasattr(X, "shape") else values)
 
 
@@ -45,8 +45,10 @@ def _kinds(X, values):
     """Return the kind of each column's type, as NumPy abbreviates it."""
     if not hasattr(X, "columns"):
         return [getattr(X, "dtype", values.dtype).kind] * values.shape[1]
-    columns = (X[name] for name in X.columns)
-    return [getattr(column.dtype, "kind", None) or np.asarray(column).dtype.kind for column in columns]
+    return [
+        getattr(dtype, "kind", None) or np.asarray(X[name]).dtype.kind
+        for name, dtype in zip(X.columns, X.dtypes, strict=True)
+    ]
 
 
 def _distinct(X, column):

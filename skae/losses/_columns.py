@@ -85,13 +85,8 @@ class ColumnLosses:
                         f"{loss!r}. List it once."
                     )
                 owner[column] = loss
-            part = Part(make_loss(loss), tuple(columns), *(weight or ([] if self.balance else [1.0])))
-            if part.n_variables < len(columns) < 2:
-                raise ValueError(
-                    f"ColumnLosses: an entry {loss!r} needs the columns of two categories or more, but column "
-                    f"{names[columns[0]]!r} is alone. Use 'cross_entropy' for a column of zeros and ones."
-                )
-            parts += [part] if columns else []
+            if columns:
+                parts.append(Part(make_loss(loss), tuple(columns), *(weight or ([] if self.balance else [1.0]))))
         missing = [name for column, name in enumerate(names) if column not in owner]
         if missing:
             raise ValueError(
@@ -115,17 +110,16 @@ def _entry(entry):
         )
     if weight and not _WEIGHT.is_satisfied_by(weight[0]):
         raise InvalidParameterError(f"ColumnLosses: the weight of {loss!r} must be a float above 0, got {weight[0]!r}.")
-    if not (isinstance(columns, str | slice) or callable(columns)):
-        columns = np.asarray(columns).tolist()
-        columns = tuple(columns) if isinstance(columns, list) else columns
-    return loss, columns, *map(float, weight)
+    columns = columns.tolist() if hasattr(columns, "tolist") else columns
+    return loss, tuple(columns) if isinstance(columns, list) else columns, *map(float, weight)
 
 
 def _columns(X, key, loss):
     """Return the indices of the columns of X that an entry is for."""
+    key = key(X) if callable(key) else key
     try:
-        return column_indices(X, key(X) if callable(key) else key)
-    except ValueError as error:
+        return column_indices(X, key)
+    except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(f"ColumnLosses: the columns {key!r} of {loss!r} are not those of X: {error}") from error
 
 
@@ -184,7 +178,7 @@ class Part:
         return replace(self, factor=float(factor), spread=spread)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LossByColumn(Loss):
     """The sum of the losses of parts of the columns, each times its factor.
 
@@ -198,6 +192,9 @@ class LossByColumn(Loss):
 
     parts: tuple[Part, ...]
     names: tuple = field(compare=False)
+
+    def __repr__(self):
+        return repr(self.declared)
 
     @property
     def declared(self):
