@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.impute._base import _BaseImputer as BaseImputer
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._mask import _get_mask as missing_mask
 from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
@@ -32,6 +33,7 @@ __all__ = [
     "CallbackSupportMixin",
     "InvalidParameterError",
     "check_sample_weight",
+    "column_indices",
     "feature_names",
     "feature_names_in",
     "fit_context",
@@ -79,6 +81,12 @@ class _OneOf(StrOptions):
 def one_of(*names):
     """Strings that are one of `names`."""
     return _OneOf(names)
+
+
+def column_indices(X, key):
+    """Return the indices of columns of a frame or an array, given as in `ColumnTransformer`."""
+    # An array has no names at which an open slice could start.
+    return _get_column_indices(X, slice(0, None) if key == slice(None) else key)
 
 
 def in_input_container(estimator, values, X):
