@@ -30,6 +30,7 @@ from skae._objective.units import SCALE
 from skae._rows.distinct import distinct_rows
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, refuse_masked, validated_weights
+from skae.losses import AUTO, SquaredError, make_loss
 
 __all__ = ["AutoencoderImputer"]
 
@@ -86,12 +87,12 @@ class AutoencoderImputer(BaseImputer):
     def _fit(self, X, sample_weight):
         X, missing = self._validated(X, reset=True)
         weights, X, missing = drop_weightless(validated_weights(sample_weight, missing), X, missing)
-        table = Table.of(X, missing, weights, self.keep_empty_features)
+        table = Table.of(X, missing, weights, self.keep_empty_features, is_scaled=self._loss() != AUTO)
         Z = table.encode(X, missing)
         distinct = distinct_rows(np.hstack([np.nan_to_num(Z), np.isnan(Z)]), weights)
         Z, weights = distinct.take(Z, np.ones(len(distinct.weights), dtype=bool))
         rng = check_random_state(self.random_state)
-        start = partial(self._start, fillings=table.start, seed=rng.randint(2**31))
+        start = partial(self._start, table=table, seed=rng.randint(2**31))
         alpha = self._fixed_strength()
         if alpha is None:
             alpha = choose_strength(start, Z, weights, table.owners, self.tol, rng)
@@ -142,14 +143,25 @@ class AutoencoderImputer(BaseImputer):
             raise ValueError(f"Input X contains NaN, but missing_values={self.missing_values!r}.")
         return X, missing
 
-    def _start(self, Z, fillings, seed):
-        filled = np.where(np.isnan(Z), fillings, Z)
+    def _start(self, Z, table, seed):
+        """Return the state before the first round."""
+        filled = np.where(np.isnan(Z), table.start, Z)
         if self.estimator is None:
             return GaussianRounds(filled)
         model = clone(self.estimator).set_output(transform="default")
+        if self._loss() == AUTO:
+            model.set_params(loss=table.losses)
+        elif table.categories and self._loss() != SquaredError():
+            raise ValueError(
+                f"The estimator has loss={self.estimator.loss!r}, but X has columns of categories: {table.categories}. "
+                "Set loss='auto', a loss for every kind of column, or loss='squared_error' for all of them."
+            )
         if model.random_state is None:
             model.set_params(random_state=seed)
         return EstimatorRounds(filled, model=model)
+
+    def _loss(self):
+        return SquaredError() if self.estimator is None else make_loss(self.estimator.loss)
 
     def _fixed_strength(self):
         """Return the weight decay if it is fixed, else None."""

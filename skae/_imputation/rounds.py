@@ -13,6 +13,9 @@ from skae._hiding import draw_hidden
 # be worse than the best.
 _SHARE, _STRENGTHS, _ROUNDS, _PATIENCE = 0.1, 2.0 ** np.arange(1, -11, -1), 3, 2
 
+# The search does not end before the error is this share of the first filling's.
+_GAIN = 0.999
+
 
 @dataclass(frozen=True, eq=False)
 class Rounds:
@@ -111,11 +114,18 @@ def choose_strength(start, Z, weights, owners, tol, rng):
     """
     _, firsts, column_of = np.unique(owners, return_index=True, return_inverse=True)
     hidden = draw_hidden(~np.isnan(Z[:, firsts]), _SHARE, rng)[:, column_of]
-    shown, errors = np.where(hidden, np.nan, Z), []
+    shown = np.where(hidden, np.nan, Z)
+
+    def error(state):
+        return weights @ np.where(hidden, (state.filled - Z) ** 2, 0.0).sum(axis=1)
+
     state = start(shown)
+    errors = [error(state)]
     for strength in _STRENGTHS:
-        state = state.run(shown, weights, strength, _ROUNDS, tol)
-        errors.append(weights @ np.where(hidden, (state.filled - Z) ** 2, 0.0).sum(axis=1))
-        if len(errors) - 1 - np.argmin(errors) == _PATIENCE:
+        # What is filled is kept, the parameters are not: a constant code, of too strong a decay, would stay constant.
+        state = replace(state, n_iter=0).run(shown, weights, strength, _ROUNDS, tol)
+        errors.append(error(state))
+        best = np.argmin(errors)
+        if errors[best] < _GAIN * errors[0] and len(errors) - 1 - best == _PATIENCE:
             break
-    return float(_STRENGTHS[np.argmin(errors)])
+    return float(_STRENGTHS[max(np.argmin(errors) - 1, 0)])

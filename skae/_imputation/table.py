@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skae._compat import is_pandas_frame
+from skae.losses import ColumnLosses
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Numbers:
     spread: float
     limits: tuple[float, float] | None
     width = 1
+    loss = "squared_error"
 
     @classmethod
     def of(cls, values, weights, is_integer):
@@ -92,6 +94,10 @@ class Levels:
     @property
     def width(self):
         return len(self.shares)
+
+    @property
+    def loss(self):
+        return "cross_entropy" if self.width == 1 else "categorical"
 
     @property
     def filling(self):
@@ -162,6 +168,17 @@ class Table:
     def start(self):
         """The first filling of each column of numbers."""
         return np.concatenate([column.start for _, column in self._observed])
+
+    @property
+    def losses(self):
+        """The loss of each column of numbers, by kind."""
+        owners = self.owners
+        return ColumnLosses([(column.loss, np.flatnonzero(owners == j)) for j, column in self._observed])
+
+    @property
+    def categories(self):
+        """Indices of the columns of categories."""
+        return [j for j, column in self._observed if isinstance(column, Levels)]
 
     @property
     def fillings(self):
