@@ -87,7 +87,7 @@ class AutoencoderImputer(BaseImputer):
     def _fit(self, X, sample_weight):
         X, missing = self._validated(X, reset=True)
         weights, X, missing = drop_weightless(validated_weights(sample_weight, missing), X, missing)
-        table = Table.of(X, missing, weights, self.keep_empty_features, is_scaled=self._loss() != AUTO)
+        table = Table.of(X, missing, weights, self.keep_empty_features, is_linear=self.estimator is None)
         Z = table.encode(X, missing)
         distinct = distinct_rows(np.hstack([np.nan_to_num(Z), np.isnan(Z)]), weights)
         Z, weights = distinct.take(Z, np.ones(len(distinct.weights), dtype=bool))
@@ -112,7 +112,7 @@ class AutoencoderImputer(BaseImputer):
         filled, converged = self._rounds.fill(self.autoencoder_, Z, self._table.start, self.max_iter, self.tol)
         if not converged:
             self._warn("transform still changes some rows")
-        missing |= self._table.unknown(Z)
+        missing = missing | self._table.unknown(Z)
         result = self._table.complete(X, missing, filled)
         if not self.add_indicator:
             return result

@@ -1,8 +1,9 @@
 """The columns of a table as columns of numbers, and back.
 
-A number is standardised on the observed entries. Two levels are one column, more are one column each, of zeros and ones;
-for the squared error they are centred, and divided by one number so that all columns of the group together have variance
-one. A missing entry is NaN in all its columns.
+A number is standardised on the observed entries. Two levels are one column, more are one column each, of zeros and ones. A
+missing entry is NaN in all its columns. The linear autoencoder sees levels centred and divided by one number, so that all
+columns of a group together have variance one, and beside each number its standardised rank: a relation that is monotone
+but not linear is then nearly linear in one of the two.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ import numpy as np
 
 from skae._compat import is_pandas_frame
 from skae.losses import ColumnLosses
+
+
+# Values at which the ranks of a column of numbers are kept; between them they are interpolated.
+_KNOTS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +30,31 @@ class Numbers:
 
     limits : tuple of (float, float) or None
         Of a column of integers, its smallest and its largest.
+
+    ranks : tuple of (ndarray, ndarray) or None
+        Values and their standardised ranks.
     """
 
     mean: float
     spread: float
     limits: tuple[float, float] | None
-    width = 1
+    ranks: tuple[np.ndarray, np.ndarray] | None
     loss = "squared_error"
 
     @classmethod
-    def of(cls, values, weights, is_integer):
+    def of(cls, values, weights, is_integer, is_linear):
         # A power of two leaves every digit, and the squares do not overflow.
         exponent = np.frexp(np.abs(values).max())[1]
         scaled = np.ldexp(values, -exponent)
         mean = np.average(scaled, weights=weights)
         spread = np.sqrt(np.average((scaled - mean) ** 2, weights=weights)) if values.min() < values.max() else 0.0
         limits = (values.min(), values.max()) if is_integer else None
-        return cls(float(np.ldexp(mean, exponent)), float(np.ldexp(spread, exponent)) or 1.0, limits)
+        ranks = _standardised_ranks(values, weights) if is_linear else None
+        return cls(float(np.ldexp(mean, exponent)), float(np.ldexp(spread, exponent)) or 1.0, limits, ranks)
+
+    @property
+    def width(self):
+        return 1 if self.ranks is None else 2
 
     @property
     def filling(self):
@@ -49,14 +62,29 @@ class Numbers:
 
     @property
     def start(self):
-        return np.zeros(1)
+        return np.zeros(self.width)
 
     def encode(self, values):
-        return ((values - self.mean) / self.spread)[:, None]
+        columns = [(values - self.mean) / self.spread]
+        if self.ranks is not None:
+            columns.append(np.interp(values, *self.ranks))
+        return np.column_stack(columns)
 
     def decode(self, columns):
         values = columns[:, 0] * self.spread + self.mean
         return values if self.limits is None else np.clip(np.rint(values), *self.limits)
+
+
+def _standardised_ranks(values, weights):
+    """Return some of the values and their mid-ranks; None if two values or fewer have ranks in proportion to them."""
+    knots, numbers = np.unique(values, return_inverse=True)
+    if len(knots) < 3:
+        return None
+    shares = np.bincount(numbers, weights) / weights.sum()
+    ranks = np.cumsum(shares) - shares / 2 - 0.5
+    ranks /= np.sqrt(shares @ ranks**2)
+    kept = np.unique(np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _KNOTS)))
+    return knots[kept], ranks[kept]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +110,12 @@ class Levels:
     spread: float
 
     @classmethod
-    def of(cls, values, weights, is_scaled):
+    def of(cls, values, weights, is_linear):
         levels = np.array(sorted(set(values), key=lambda level: (type(level).__name__, level)), dtype=object)
         shares = np.array([weights[values == level].sum() for level in levels]) / weights.sum()
         shares = shares[1:] if len(levels) == 2 else shares
         variance = np.sum(shares * (1 - shares))
-        if is_scaled and variance > 0:
+        if is_linear and variance > 0:
             return cls(levels, shares, shares, float(np.sqrt(variance)))
         return cls(levels, shares, np.zeros_like(shares), 1.0)
 
@@ -134,8 +162,8 @@ class Table:
     kept: np.ndarray
 
     @classmethod
-    def of(cls, X, missing, weights, keep_empty, is_scaled=True):
-        """Return the table of X, whose columns of levels are scaled for the squared error or not."""
+    def of(cls, X, missing, weights, keep_empty, is_linear):
+        """Return the table of X, for the linear autoencoder or for others."""
         columns: list[Any] = []
         for j, column in enumerate(read(X, missing)):
             seen = ~missing[:, j]
@@ -147,9 +175,9 @@ class Table:
                         "or set keep_empty_features=False."
                     )
             elif column.is_number:
-                columns.append(Numbers.of(column.values[seen], weights[seen], column.is_integer))
+                columns.append(Numbers.of(column.values[seen], weights[seen], column.is_integer, is_linear))
             else:
-                columns.append(Levels.of(column.values[seen], weights[seen], is_scaled))
+                columns.append(Levels.of(column.values[seen], weights[seen], is_linear))
         observed = [j for j, column in enumerate(columns) if column is not None]
         if not observed:
             raise ValueError("Input X has no observed entry: all of its entries are missing.")
