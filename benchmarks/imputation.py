@@ -2,11 +2,11 @@
 
 Entries of complete columns are hidden, at random or more often where another column is large, and imputed. The error of
 numbers is the root mean squared error in units of the column's standard deviation; that of categories is the share of
-wrong ones. The best k of KNNImputer is picked by this very error, so its entry is a bound for what a user gets.
+wrong ones. The k of KNNImputer is picked by this very error of the numbers: a bound for what a user gets.
 
-The peers take arrays of numbers: numbers are standardised. Categories are one-hot, missing in all columns of the group, and
-the largest imputed one is the category; for "forest, codes" they are the numbers 0, 1, ... of an OrdinalEncoder, and what
-is imputed is rounded.
+The peers take arrays of numbers. Numbers are standardised. Categories are one-hot, missing in all columns of the group,
+and the largest imputed one is the category; for "forest, codes" they are the numbers 0, 1, ... of an OrdinalEncoder,
+and what is imputed is rounded.
 """
 
 import time
@@ -75,7 +75,9 @@ def errors(table, imputed, hidden):
 
 def mean_or_mode(table):
     numbers = table.select_dtypes("number").mean()
-    return table.fillna(numbers.to_dict() | {name: table[name].mode()[0] for name in table.columns.difference(numbers.index)})
+    return table.fillna(
+        numbers.to_dict() | {name: table[name].mode()[0] for name in table.columns.difference(numbers.index)}
+    )
 
 
 def with_skae(table):
@@ -152,7 +154,9 @@ def measure(name, options):
                 for contender, impute in contenders(name in FILES, options.trees, options.rounds).items():
                     start = time.perf_counter()
                     imputed = impute(shown)
-                    runs.setdefault(contender, []).append((*errors(table, imputed, hidden), time.perf_counter() - start))
+                    runs.setdefault(contender, []).append(
+                        (*errors(table, imputed, hidden), time.perf_counter() - start)
+                    )
             nearest = min((key for key in runs if key.startswith("kNN")), key=lambda key: np.mean(runs[key], axis=0)[0])
             kept = {key: np.array(run) for key, run in runs.items() if not key.startswith("kNN") or key == nearest}
             for contender, run in kept.items():
@@ -161,7 +165,9 @@ def measure(name, options):
                 common.print_row(name, f"{share:.0%}, {mechanism}", contender, *cells, f"{means[2]:.2f}")
             for kind in range(2 if name in FILES else 1):
                 # All of the neighbours are one contender.
-                cases[name, share, mechanism, kind] = {key.split(" ")[0] if key == nearest else key: run[:, kind] for key, run in kept.items()}
+                cases[name, share, mechanism, kind] = {
+                    key.split(" ")[0] if key == nearest else key: run[:, kind] for key, run in kept.items()
+                }
     return cases
 
 
@@ -233,7 +239,9 @@ def main():
     parser = common.parser(__doc__)
     parser.set_defaults(data="../shared/data")
     parser.add_argument("--sets", nargs="*", default=[*LOADERS, *FILES], help="default: %(default)s")
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.2, 0.5], help="hidden shares (default: %(default)s)")
+    parser.add_argument(
+        "--shares", nargs="+", type=float, default=[0.2, 0.5], help="hidden shares (default: %(default)s)"
+    )
     parser.add_argument("--mechanisms", nargs="+", default=["at random", "another column"], help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, help="masks of each case (default: %(default)s)")
     parser.add_argument("--trees", type=int, default=100, help="trees of the forests (default: %(default)s)")

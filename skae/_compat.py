@@ -13,7 +13,7 @@ from sklearn.impute._base import _BaseImputer as BaseImputer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._mask import _get_mask as missing_mask
-from sklearn.utils._missing import is_scalar_nan
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
@@ -40,8 +40,8 @@ __all__ = [
     "in_container_of",
     "in_input_container",
     "integers",
+    "is_missing",
     "is_pandas_frame",
-    "is_scalar_nan",
     "missing_mask",
     "one_of",
     "reals",
@@ -95,6 +95,11 @@ def in_input_container(estimator, values, X):
     if adapter is None:
         return values
     return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def is_missing(value):
+    """Return whether a value stands for a missing one: NaN, None or pandas.NA."""
+    return value is None or is_scalar_nan(value) or is_pandas_na(value)
 
 
 def is_pandas_frame(X):

@@ -1,12 +1,12 @@
 """The linear autoencoder of rows with missing entries, by expectation-maximisation.
 
-With weight decay alpha and a code as wide as the rows, the linear autoencoder of covariance C reconstructs x as
-x - alpha C^-1 (x - mean), if no eigenvalue of C is below alpha. A row whose missing entries are reconstructed as they are
-filled therefore has (C^-1 (x - mean))_missing = 0: they are the conditional means, given the observed entries, of a
-Gaussian with covariance C. So each round fills with these means and, as it should, adds the conditional covariances of
-the missing entries to the covariance of the filled rows. Without them, rows that the model itself filled would make it
-ever more certain. A ridge of alpha on C keeps the eigenvalues above alpha: the reconstruction is that of a Gaussian
-denoising autoencoder of the same noise.
+With weight decay alpha and a code as wide as the rows, the linear autoencoder of rows with covariance C reconstructs x
+as x - alpha C^-1 (x - mean), if no eigenvalue of C is below alpha. Where missing entries equal their reconstructions,
+(C^-1 (x - mean))_missing = 0: they are the conditional means, given the observed entries, of a Gaussian with covariance
+C. Each round of its EM algorithm fills with these means, and adds the mean conditional covariance of the missing
+entries to the covariance of the filled rows: without it, the model would take what it filled itself for certain. A
+ridge of alpha keeps the eigenvalues of C above alpha. With it the reconstruction is that of a linear denoising
+autoencoder with Gaussian noise of variance alpha.
 
 References
 ----------

@@ -8,9 +8,9 @@ from sklearn.base import clone
 
 from skae._hiding import draw_hidden
 
-# Share of the observed entries that is hidden to choose a strength; strengths that are tried, the strongest first, in the
-# unit of the columns' variances; rounds with each, which go on from those before; number of strengths in a row that may
-# be worse than the best.
+# Share of the observed entries that is hidden to choose a strength; strengths that are tried, the strongest first, in
+# the unit of the columns' variances; rounds with each, which go on from those before; number of strengths in a row that
+# may be worse than the best.
 _SHARE, _STRENGTHS, _ROUNDS, _PATIENCE = 0.1, 2.0 ** np.arange(1, -11, -1), 3, 2
 
 # The search does not end before the error is this share of the first filling's.

@@ -1,9 +1,11 @@
 """The columns of a table as columns of numbers, and back.
 
-A number is standardised on the observed entries. Two levels are one column, more are one column each, of zeros and ones. A
-missing entry is NaN in all its columns. The linear autoencoder sees levels centred and divided by one number, so that all
-columns of a group together have variance one, and beside each number its standardised rank: a relation that is monotone
-but not linear is then nearly linear in one of the two.
+A number is standardised on the observed entries. Two levels are one column, more are one column each, of zeros and
+ones. A missing entry is NaN in all its columns.
+
+The linear autoencoder sees levels centred and divided by one number, so that all columns of a group together have
+variance one, and beside each number its standardised rank: a relation that is monotone but not linear is then nearly
+linear in one of the two.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,6 @@ import numpy as np
 
 from skae._compat import is_pandas_frame
 from skae.losses import ColumnLosses
-
 
 # Values at which the ranks of a column of numbers are kept; between them they are interpolated.
 _KNOTS = 100
@@ -171,8 +172,8 @@ class Table:
                 columns.append(None)
                 if keep_empty and not column.is_number:
                     raise ValueError(
-                        f"Column {column.name!r} of X has no observed entry, so there is no category to fill in. Drop it, "
-                        "or set keep_empty_features=False."
+                        f"Column {column.name!r} of X has no observed entry, so there is no category to fill in. Drop "
+                        "it, or set keep_empty_features=False."
                     )
             elif column.is_number:
                 columns.append(Numbers.of(column.values[seen], weights[seen], column.is_integer, is_linear))
@@ -267,7 +268,9 @@ def read(X, missing):
         if kind in "iuf":
             values = column.mask(missing[:, j]).to_numpy(dtype=np.float64, na_value=np.nan)
             if np.isinf(values).any():
-                raise ValueError(f"Input X contains infinity or a value too large for float64, in column {column.name!r}.")
+                raise ValueError(
+                    f"Input X contains infinity or a value too large for float64, in column {column.name!r}."
+                )
             yield Column(column.name, values, is_integer=kind in "iu")
         elif kind in "mMc":
             raise ValueError(
