@@ -66,7 +66,12 @@ seeds = st.integers(0, 2**32 - 1)
 often = st.integers(0, 9).map(bool)
 seldom = st.integers(0, 9).map(lambda number: number == 9)
 LARGEST = {np.float64: 1e300, np.float32: 1e38}
-DOMAINS = {"squared_error": (-np.inf, np.inf), "cross_entropy": (0, 1), "poisson": (0, np.inf), "categorical": (0, np.inf)}
+DOMAINS = {
+    "squared_error": (-np.inf, np.inf),
+    "cross_entropy": (0, 1),
+    "poisson": (0, np.inf),
+    "categorical": (0, np.inf),
+}
 
 
 def any_size(largest):

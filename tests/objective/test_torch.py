@@ -33,7 +33,12 @@ LOSS_FUNCTIONS = {
     "categorical": lambda a, x: -x * torch.nn.functional.log_softmax(a, dim=1),
 }
 # Of the six features.
-PARTS = [("categorical", [0, 2, 5], 0.5), ("poisson", [1], 2.0), ("cross_entropy", [3], 3.0), ("squared_error", [4], 0.1)]
+PARTS = [
+    ("categorical", [0, 2, 5], 0.5),
+    ("poisson", [1], 2.0),
+    ("cross_entropy", [3], 3.0),
+    ("squared_error", [4], 0.1),
+]
 LOSS_FUNCTIONS["by column"] = lambda a, x: torch.cat(
     [weight * LOSS_FUNCTIONS[loss](a[:, columns], x[:, columns]) for loss, columns, weight in PARTS], dim=1
 )
@@ -129,10 +134,9 @@ def with_best_decoder(trunk, architecture, activation, column_weights, inputs, t
     for W, b, shape in zip(weights, intercepts, shapes, strict=True):
         H = FUNCTIONS[activation](H @ W.reshape(shape) + b)
     D, Y = H - shares @ H, targets - shares @ targets
-    gram, unit = D.T @ (shares[:, None] * D), torch.eye(D.shape[1], dtype=D.dtype)
-    V = torch.stack(
-        [torch.linalg.solve(w * gram + ALPHA * unit, w * D.T @ (shares * y)) for w, y in zip(column_weights, Y.T)], dim=1
-    )
+    gram, unit, cross = D.T @ (shares[:, None] * D), torch.eye(D.shape[1], dtype=D.dtype), D.T @ (shares[:, None] * Y)
+    columns = zip(column_weights, cross.T, strict=True)
+    V = torch.stack([torch.linalg.solve(w * gram + ALPHA * unit, w * column) for w, column in columns], dim=1)
     return torch.cat([*weights, V.ravel(), *intercepts, shares @ targets - (shares @ H) @ V])
 
 
