@@ -32,7 +32,8 @@ from skae._training.run import Training
 from skae._typing import MatrixLike
 from skae._validation import hidden_widths, validated_weights
 from skae.activations import ACTIVATIONS, Activation, make_activation
-from skae.losses import AUTO, LOSSES, ColumnLosses, Loss, loss_for
+from skae.losses import LOSSES, ColumnLosses, Loss
+from skae.losses._choice import AUTO, loss_for
 from skae.penalties import Penalty, WeightDecay
 
 # Largest default of n_components.
@@ -73,7 +74,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         "hidden_layer_sizes": [integers(1), "array-like"],
         "activation": [one_of(*ACTIVATIONS), Activation],
         "code_activation": [None, one_of(*ACTIVATIONS), Activation],
-        "loss": [one_of(*LOSSES, AUTO), Loss, ColumnLosses],
+        "loss": [one_of(AUTO, *LOSSES), Loss, ColumnLosses],
         "output_activation": [one_of("auto", *ACTIVATIONS)],
         "tied_weights": ["boolean"],
         "alpha": [reals(0, closed="left"), one_of(SCALE)],

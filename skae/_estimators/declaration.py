@@ -24,7 +24,7 @@ activation : {activations} or Activation, default={activation}
 code_activation : str, Activation or None, default={code_activation}
     Activation of the code alone. If None, it is `activation`.
 
-loss : {losses}, "auto", Loss or ColumnLosses, default={loss}
+loss : "auto", {losses}, Loss or ColumnLosses, default={loss}
     Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
     Poisson, for X of at least 0; categorical, for rows of at least 0 that sum to 1; or an object of `skae.losses`. Each
     comes with its link: identity, logistic, exponential, softmax. `ColumnLosses` gives columns different losses. "auto"
@@ -188,9 +188,9 @@ g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer 
           \beta = \beta_0\, g, \qquad \lambda = \lambda_0\, g \left(\frac{s}{u_{\text{code}}}\right)^2,
 
 with the constants that the parameters name. The unit of the raw output is s, or without a homogeneous link 1 for
-cross-entropy and categories and 0.03 for Poisson; with `ColumnLosses` the geometric mean over the columns, with an s of
-its own for each entry. A fit to c X is then c times the fit to X for squared error with an identity or relu link, and
-for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
+cross-entropy and 0.03 for Poisson, and 1 for categories; with `ColumnLosses` the geometric mean over the columns, with
+an s of its own for each entry. A fit to c X is then c times the fit to X for squared error with an identity or relu
+link, and for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
 weights and a code that is neither "identity" nor "relu". To search about the value that "scale" gives, fit once and
 multiply: `ContractiveAutoencoder().fit(X).contraction_weight_ * numpy.logspace(-1, 1, 5)`.
 """

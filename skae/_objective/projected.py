@@ -73,8 +73,11 @@ class ProjectedObjective(Objective):
         cross -= np.outer(self._mean_target, mean)
         precision, total = np.finfo(self._dtype).eps, self._problem.gain
         V, pivot = self._best_weight(gram, cross.T, precision)
-        c, weighted_V = self._mean_target - mean @ V, V * self._column_weights
-        parts = V, c, self._column_weights, weighted_V, weighted_V @ V.T, c @ weighted_V.T
+        # By roots of the weights, so that the products of V and its transpose stay symmetric.
+        roots, c = np.sqrt(self._column_weights), self._mean_target - mean @ V
+        scaled_V = V * roots
+        weighted_V, VV = scaled_V * roots, scaled_V @ scaled_V.T
+        parts = V, c, roots, scaled_V, weighted_V, VV, (c * roots) @ scaled_V.T
         self._products = [part.astype(self._dtype) for part in parts]
 
         explained = 0.5 * np.vdot(cross, weighted_V.T)
@@ -82,7 +85,7 @@ class ProjectedObjective(Objective):
         self._from_residuals = few_digits or pivot < np.sqrt(precision)
         quadratic = 0.5 * np.vdot(V, V) * self._decays
         if noise_gram is not None:
-            quadratic[-1] = 0.5 * np.vdot(noise_gram, weighted_V @ V.T)
+            quadratic[-1] = 0.5 * np.vdot(noise_gram, VV)
         if not self._from_residuals:
             terms[0] = total - explained - quadratic.sum()
         # The targets are less the rounded origin, the intercept, as that of an Objective, is less the exact one.
@@ -113,17 +116,18 @@ class ProjectedObjective(Objective):
         worker.cross += worker.cross_product
 
     def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
-        V, c, column_weights, weighted_V, VV, cV = self._products
+        V, c, roots, scaled_V, weighted_V, VV, cV = self._products
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[: len(delta)])
         value = 0.0
         if self._from_residuals:
             residuals = np.matmul(D, V, out=worker.residuals[: len(delta)])
             residuals += c
             residuals -= self._target_block(worker, rows, inputs).dense(worker.targets)
-            value = 0.5 * self._row_weights[rows] @ (np.square(residuals) @ column_weights)
-            np.matmul(residuals, weighted_V.T, out=delta)
+            residuals *= roots
+            value = 0.5 * self._row_weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
+            np.matmul(residuals, scaled_V.T, out=delta)
         else:
-            # The same, (D V + c - X) V^T, without the residuals.
+            # The same, (D V + c - X) times the weights and V^T, without the residuals.
             self._target_block(worker, rows, inputs).times(weighted_V.T, out=delta)
             DVV = np.matmul(D, VV, out=worker.scratch[: len(delta)])
             DVV += cV

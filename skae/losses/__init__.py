@@ -7,20 +7,9 @@ logarithm.
 """
 
 from skae.losses._categorical import Categorical
-from skae.losses._choice import AUTO, loss_for
 from skae.losses._columns import ColumnLosses
 from skae.losses._elementwise import CrossEntropy, Loss, Poisson, SquaredError
-from skae.losses._registry import LOSSES, make_loss
+from skae.losses._registry import LOSSES
+from skae.losses._registry import make_loss as make_loss
 
-__all__ = [
-    "AUTO",
-    "LOSSES",
-    "Categorical",
-    "ColumnLosses",
-    "CrossEntropy",
-    "Loss",
-    "Poisson",
-    "SquaredError",
-    "loss_for",
-    "make_loss",
-]
+__all__ = ["LOSSES", "Categorical", "ColumnLosses", "CrossEntropy", "Loss", "Poisson", "SquaredError"]

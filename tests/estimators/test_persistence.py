@@ -20,7 +20,8 @@ from skae.penalties import PENALTIES
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
-X = np.random.default_rng(0).uniform(size=(40, 6))
+# In the domain of every loss.
+X = np.random.default_rng(0).dirichlet(np.ones(6), size=40)
 
 
 def make(Autoencoder, **parameters):
