@@ -30,7 +30,9 @@ from skae._objective.units import SCALE
 from skae._rows.distinct import distinct_rows
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, refuse_masked, validated_weights
-from skae.losses import AUTO, SquaredError, make_loss
+from skae.losses import SquaredError
+from skae.losses._choice import AUTO
+from skae.losses._registry import make_loss
 
 __all__ = ["AutoencoderImputer"]
 
@@ -169,16 +171,16 @@ class AutoencoderImputer(BaseImputer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: BaseAutoencoder | None = None,
         *,
-        missing_values=np.nan,
-        add_indicator=False,
-        keep_empty_features=False,
-        alpha="auto",
-        max_iter=100,
-        tol=1e-3,
-        random_state=None,
-    ):
+        missing_values: Any = np.nan,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        alpha: float | str = "auto",
+        max_iter: int = 100,
+        tol: float = 1e-3,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         super().__init__(
             missing_values=missing_values, add_indicator=add_indicator, keep_empty_features=keep_empty_features
         )
@@ -293,7 +295,7 @@ class AutoencoderImputer(BaseImputer):
         if not is_pandas_frame(result):
             return self._concatenate_indicator(result, indicators)
         names = self.get_feature_names_out()[result.shape[1] :]
-        return result.assign(**dict(zip(names, indicators.T, strict=True)))
+        return result.assign(**dict(zip(names, np.asarray(indicators).T, strict=True)))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns that `transform` returns.
@@ -345,14 +347,22 @@ class AutoencoderImputer(BaseImputer):
         model = clone(self.estimator).set_output(transform="default")
         if self._loss() == AUTO:
             model.set_params(loss=table.losses)
-        elif table.categories and self._loss() != SquaredError():
-            raise ValueError(
-                f"The estimator has loss={self.estimator.loss!r}, but X has columns of categories: {table.categories}. "
-                "Set loss='auto', a loss for every kind of column, or loss='squared_error' for all of them."
-            )
+        else:
+            self._check_loss(table.categories)
         if model.random_state is None:
             model.set_params(random_state=seed)
         return EstimatorRounds(filled, model=model)
+
+    def _check_loss(self, categories):
+        """Raise ValueError if the estimator's loss, not "auto", does not take standardised numbers and indicators."""
+        is_for_numbers = getattr(self._loss(), "takes_any_unit", True)
+        if self._loss() == SquaredError() or (is_for_numbers and not categories):
+            return
+        of_categories = f", and columns {categories} are indicators of categories" if categories else ""
+        raise ValueError(
+            f"The estimator's loss={self.estimator.loss!r} does not fit X, whose numbers are standardised"
+            f"{of_categories}. Set loss='auto', which gives every kind of column its own, or loss='squared_error'."
+        )
 
     def _loss(self):
         return SquaredError() if self.estimator is None else make_loss(self.estimator.loss)

@@ -84,7 +84,7 @@ class EstimatorRounds(Rounds):
         return replace(self, filled=filled, model=model)
 
     def autoencoder(self, alpha):
-        return self.model
+        return self.model.set_params(warm_start=False)
 
     @staticmethod
     def fill(autoencoder, Z, fillings, max_iter, tol):

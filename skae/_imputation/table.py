@@ -155,18 +155,23 @@ class Table:
     columns : tuple of Numbers, Levels or None
         None for a column without observed entries.
 
+    names : tuple
+        Names of the columns, or their indices.
+
     kept : ndarray of int
         Indices of the columns that an imputer returns.
     """
 
     columns: tuple[Any, ...]
+    names: tuple
     kept: np.ndarray
 
     @classmethod
     def of(cls, X, missing, weights, keep_empty, is_linear):
         """Return the table of X, for the linear autoencoder or for others."""
-        columns: list[Any] = []
+        columns, names = [], []
         for j, column in enumerate(read(X, missing)):
+            names.append(column.name)
             seen = ~missing[:, j]
             if not seen.any():
                 columns.append(None)
@@ -182,7 +187,7 @@ class Table:
         observed = [j for j, column in enumerate(columns) if column is not None]
         if not observed:
             raise ValueError("Input X has no observed entry: all of its entries are missing.")
-        return cls(tuple(columns), np.arange(len(columns)) if keep_empty else np.array(observed))
+        return cls(tuple(columns), tuple(names), np.arange(len(columns)) if keep_empty else np.array(observed))
 
     @property
     def _observed(self):
@@ -206,14 +211,14 @@ class Table:
 
     @property
     def categories(self):
-        """Indices of the columns of categories."""
-        return [j for j, column in self._observed if isinstance(column, Levels)]
+        """Names of the columns of categories."""
+        return [self.names[j] for j, column in self._observed if isinstance(column, Levels)]
 
     @property
     def fillings(self):
         """The first filling of each column, NaN if it has no observed entry."""
         values = [np.nan if column is None else column.filling for column in self.columns]
-        return np.array(values, dtype=object if any(isinstance(c, Levels) for c in self.columns) else np.float64)
+        return np.array(values, dtype=object if self.categories else np.float64)
 
     def encode(self, X, missing):
         """Return X as columns of numbers, NaN where an entry is missing or its level is unknown."""
