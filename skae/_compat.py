@@ -12,7 +12,6 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.impute._base import _BaseImputer as BaseImputer
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
-from sklearn.utils._mask import _get_mask as missing_mask
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
@@ -42,7 +41,6 @@ __all__ = [
     "integers",
     "is_missing",
     "is_pandas_frame",
-    "missing_mask",
     "one_of",
     "reals",
     "safe_indexing",

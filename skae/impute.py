@@ -18,7 +18,6 @@ from skae._compat import (
     integers,
     is_missing,
     is_pandas_frame,
-    missing_mask,
     one_of,
     reals,
 )
@@ -322,21 +321,20 @@ class AutoencoderImputer(BaseImputer):
     def _validated(self, X, reset):
         """Return X, as a pandas frame or an array of floats, and a mask of its missing entries."""
         refuse_masked(X)
-        is_nan = is_missing(self.missing_values)
-        if not is_pandas_frame(X):
-            finite = "allow-nan" if is_nan else True
-            X = validate_data(self, X, dtype=FLOATS, ensure_all_finite=finite, reset=reset)
-            if isinstance(self.missing_values, str):
-                raise ValueError(
-                    f"missing_values={self.missing_values!r} is for pandas frames, but X has numbers alone."
-                )
-            return X, missing_mask(X, np.nan if is_nan else self.missing_values)
-        validate_data(self, X, skip_check_array=True, reset=reset)
-        absent = X.isna().to_numpy()
-        missing = absent if is_nan else X.eq(self.missing_values).to_numpy(dtype=bool, na_value=False)
-        check_array(missing, estimator=self)
+        given = self.missing_values
+        if is_pandas_frame(X):
+            validate_data(self, X, skip_check_array=True, reset=reset)
+            absent = X.isna().to_numpy()
+            check_array(absent, estimator=self)
+            missing = absent if is_missing(given) else X.eq(given).to_numpy(dtype=bool, na_value=False)
+        elif isinstance(given, str):
+            raise ValueError(f"missing_values={given!r} is for pandas frames: arrays are of numbers.")
+        else:
+            X = validate_data(self, X, dtype=FLOATS, ensure_all_finite="allow-nan", reset=reset)
+            absent = np.isnan(X)
+            missing = absent if is_missing(given) else given == X
         if (absent & ~missing).any():
-            raise ValueError(f"Input X contains NaN, but missing_values={self.missing_values!r}.")
+            raise ValueError(f"Input X contains NaN, but missing_values={given!r}.")
         return X, missing
 
     def _start(self, Z, table, seed):
