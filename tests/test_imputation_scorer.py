@@ -88,7 +88,7 @@ def test_a_frame_of_numbers_and_categories_by_hand():
         elif name != "constant":
             errors.setdefault("categorical", []).append(np.mean(truth != imputer.statistics_[j]))
     assert not hidden["constant"].any()
-    assert score == pytest.approx(-np.mean(sum(errors.values(), [])))
+    assert score == pytest.approx(-np.mean(np.concatenate(list(errors.values()))))
     for kind, expected in errors.items():
         assert make_imputation_scorer(kind=kind)(recorder, FRAME) == pytest.approx(-np.mean(expected))
 
@@ -180,7 +180,7 @@ def test_results_that_are_no_imputations(make, message):
 
 
 def test_a_frame_that_comes_back_without_a_column():
-    with pytest.raises(ValueError, match="no column 'x'.*keep_empty_features"):
+    with pytest.raises(ValueError, match=r"no column 'x'.*keep_empty_features"):
         neg_imputation_error(Returns(lambda X: X.fillna(0).drop(columns="x")), FRAME[["x", "count"]])
 
 
