@@ -73,7 +73,7 @@ class AutoencoderImputer(BaseImputer):
     max_iter : int, default=100
         Largest number of rounds.
 
-    tol : float, default=1e-3
+    tol : float, default=0.01
         The rounds end when the root mean square of the changes is below `tol`, in standard deviations of the columns.
 
     random_state : int, RandomState instance or None, default=None
@@ -177,7 +177,7 @@ class AutoencoderImputer(BaseImputer):
         keep_empty_features: bool = False,
         alpha: float | str = "auto",
         max_iter: int = 100,
-        tol: float = 1e-3,
+        tol: float = 1e-2,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(
