@@ -183,7 +183,13 @@ class Table:
             elif column.is_number:
                 columns.append(Numbers.of(column.values[seen], weights[seen], column.is_integer, is_linear))
             else:
-                columns.append(Levels.of(column.values[seen], weights[seen], is_linear))
+                try:
+                    columns.append(Levels.of(column.values[seen], weights[seen], is_linear))
+                except TypeError as error:
+                    raise ValueError(
+                        f"Column {column.name!r} of X holds values that are no categories: {error}. Convert it to "
+                        "numbers or strings, or drop it."
+                    ) from error
         observed = [j for j, column in enumerate(columns) if column is not None]
         if not observed:
             raise ValueError("Input X has no observed entry: all of its entries are missing.")

@@ -28,6 +28,7 @@ BAD = {
         ValueError,
         "Column 'day' .* has dtype datetime",
     ),
+    "lists": (pd.DataFrame({"tags": [["a"], ["b"]]}), ValueError, "Column 'tags' .* no categories: unhashable"),
     "complex": (pd.DataFrame({"z": [1j, 2.0]}), ValueError, "Column 'z' .* has dtype complex"),
 }
 
