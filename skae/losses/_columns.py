@@ -29,8 +29,9 @@ class ColumnLosses:
         `loss` is a name in `LOSSES`, or an object of `skae.losses`. `columns` are given as in `ColumnTransformer`: a
         name or an index, a sequence of them, a slice, a mask, or a callable of X that returns one of these, such as
         `make_column_selector`; names need a frame. Every column of X belongs to one entry; an entry may have none. One
-        "categorical" entry is one variable: the columns of its categories, of which there are at least two. `weight`,
-        above 0, is what the entry is multiplied by instead.
+        "categorical" entry is one variable: the columns of all its categories, of which there are at least two. A row
+        of zeros has no loss, so none may be dropped (`OneHotEncoder(drop=...)`). `weight`, above 0, is what the entry
+        is multiplied by instead.
 
     balance : bool, default=True
         Whether entries without a weight are balanced. If False, their weight is 1.

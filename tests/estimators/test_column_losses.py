@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking
 from skae.losses import ColumnLosses, SquaredError
@@ -227,6 +227,27 @@ def test_strengths_have_the_unit_of_the_columns():
     raw_unit, g = gmean([spread, spread, 1, 0.03, 1, 1, 1]), 2 * 5 / 7  # the parts have the gains 2, 1, 1 and 1
     unit_of_inputs = np.sqrt(ROWS.var(axis=0).mean())
     assert_allclose(estimator.alpha_, 5e-3 * g * np.array([unit_of_inputs / 0.15, 0.15 / raw_unit]) ** 2, rtol=1e-9)
+
+
+def test_a_part_of_constants_has_the_weight_1():
+    """The mean of three times 0.1 is not 0.1 in float64, but that is rounding, not a gain."""
+    X = np.column_stack([np.full(3, 0.1), np.full(3, 0.1), [0.0, 1.0, 3.0]])
+    assert X[:, 0].mean() != 0.1
+    loss = ColumnLosses([("squared_error", 0), ("poisson", 1), ("squared_error", 2)])
+    weights = [weight for _, _, weight in make(loss=loss, n_components=1, max_iter=2).fit(X).losses_.losses]
+    assert weights == [1, 1, pytest.approx(2 / np.var([0, 1, 3]))]
+
+
+def test_weights_are_tied_where_no_column_has_squared_error():
+    """Then X has its unit; a tied matrix counts once."""
+    mixed, counts = (make(ContractiveAutoencoder, max_iter=1).fit(table) for table in (TABLE, TABLE[[*FLAG, *VISITS]]))
+    assert len(mixed.alpha_) == 2
+    assert len(counts.alpha_) == 1
+
+
+def test_only_columns_of_squared_error_can_be_scaled():
+    with pytest.warns(UserWarning, match="Scale the columns of squared error with StandardScaler"):
+        make(alpha=3.0, max_iter=500, tol=1e-3).fit(TABLE.assign(height=100 * TABLE["height"]))
 
 
 def test_one_loss_is_its_object():
