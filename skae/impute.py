@@ -168,6 +168,9 @@ class AutoencoderImputer(BaseImputer):
         "random_state": ["random_state"],
     }
 
+    _doc_link_module = BaseAutoencoder._doc_link_module
+    _doc_link_template = BaseAutoencoder._doc_link_template
+
     def __init__(
         self,
         estimator: BaseAutoencoder | None = None,

@@ -47,6 +47,13 @@ def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
+def test_its_diagram_in_notebooks_links_to_its_page():
+    assert (
+        "skae.readthedocs.io/en/stable/generated/skae.impute.AutoencoderImputer.html"
+        in AutoencoderImputer()._repr_html_()
+    )
+
+
 # What is filled -------------------------------------------------------------------------------------------------------
 
 
