@@ -1,6 +1,6 @@
 """Regularised autoencoders as scikit-learn transformers."""
 
-from skae import activations, corruption, losses, metrics, penalties
+from skae import activations, corruption, impute, losses, metrics, penalties
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "activations",
     "corruption",
+    "impute",
     "losses",
     "metrics",
     "penalties",

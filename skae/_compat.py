@@ -9,10 +9,13 @@ from numbers import Integral, Real
 
 from scipy.sparse import issparse
 from sklearn.base import _fit_context as fit_context
+from sklearn.impute._base import _BaseImputer as BaseImputer
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
 from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
-from sklearn.utils.validation import _check_feature_names_in
+from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
 
@@ -25,14 +28,19 @@ except ImportError:  # scikit-learn below 1.9
 
 
 __all__ = [
+    "BaseImputer",
     "CallbackSupportMixin",
     "InvalidParameterError",
     "check_sample_weight",
+    "column_indices",
     "feature_names",
+    "feature_names_in",
     "fit_context",
     "in_container_of",
     "in_input_container",
     "integers",
+    "is_missing",
+    "is_pandas_frame",
     "one_of",
     "reals",
     "safe_indexing",
@@ -73,12 +81,28 @@ def one_of(*names):
     return _OneOf(names)
 
 
+def column_indices(X, key):
+    """Return the indices of columns of a frame or an array, given as in `ColumnTransformer`."""
+    # An array has no names at which an open slice could start.
+    return _get_column_indices(X, slice(0, None) if key == slice(None) else key)
+
+
 def in_input_container(estimator, values, X):
     """Return rows like the estimator's input in the container that `set_output` asks for, with the index of X."""
     adapter = _get_container_adapter("transform", estimator)
     if adapter is None:
         return values
-    return adapter.create_container(values, X, columns=_check_feature_names_in(estimator))
+    return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def is_missing(value):
+    """Return whether a value stands for a missing one: NaN, None or pandas.NA."""
+    return value is None or is_scalar_nan(value) or is_pandas_na(value)
+
+
+def is_pandas_frame(X):
+    """Return whether X is a pandas frame."""
+    return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
 def some_rows(X, rows):

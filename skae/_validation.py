@@ -21,7 +21,16 @@ def validated_rows(X, name="X"):
 def validated_input(estimator, X, reset):
     """Return the rows that an estimator is given as `validated_rows` does, and check or set its features."""
     refuse_masked(X)
-    return _as_rows(validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset))
+    try:
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
+    except ValueError as error:
+        if "contains NaN" not in str(error):
+            raise
+        raise ValueError(
+            f"Input X contains NaN.\n{type(estimator).__name__} does not accept missing entries: fill them first, for "
+            "example with skae.impute.AutoencoderImputer as the step before it in a Pipeline."
+        ) from None
+    return _as_rows(X)
 
 
 def _as_rows(X):

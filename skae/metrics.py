@@ -1,7 +1,8 @@
-"""Reconstruction scores for any fitted transformer that has `transform` and `inverse_transform`.
+"""Scores for any fitted transformer that has `transform` and `inverse_transform`, and for any imputer.
 
-`reconstruction_r2` and `neg_reconstruction_error` are scorers for `GridSearchCV(scoring=...)`. All functions compare in
-the units of the given X, even if a Pipeline scales it.
+`reconstruction_r2`, `neg_reconstruction_error`, `neg_imputation_error` and what `make_imputation_scorer` returns are
+scorers for `GridSearchCV(scoring=...)`. All functions compare in the units of the given X, even if a Pipeline scales
+it.
 """
 
 from typing import Any
@@ -13,12 +14,19 @@ from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import min_max_axis
 
 from skae._compat import in_container_of, some_rows
+from skae._imputation_error import ImputationScorer
 from skae._rows.blocks import rows_of
 from skae._scorer import Scorer
 from skae._typing import MatrixLike
 from skae._validation import drop_weightless, validated_rows, validated_weights
 
-__all__ = ["feature_errors", "neg_reconstruction_error", "reconstruction_r2"]
+__all__ = [
+    "feature_errors",
+    "make_imputation_scorer",
+    "neg_imputation_error",
+    "neg_reconstruction_error",
+    "reconstruction_r2",
+]
 
 _BLOCK_ENTRIES = 2**18
 
@@ -116,6 +124,91 @@ def neg_reconstruction_error(
     weights, X, reconstruct = _scored(estimator, X, sample_weight)
     total = sum(weights[rows] @ _squared_errors(X, reconstruct, rows).sum(axis=1) for rows in _blocks(X))
     return -float(total / weights.sum())
+
+
+def neg_imputation_error(estimator: Any, X: MatrixLike, y: Any = None) -> float:
+    """Return the negative error of an imputer on a tenth of the observed entries of X, which are hidden from it.
+
+    All calls with the same X hide the same entries, so that the scores of several imputers compare.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted imputer, or Pipeline of such steps, whose `transform` returns the columns of X, in their units.
+
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Rows with or without missing entries, which are NaN, None or pandas.NA.
+
+    y : None
+        Not used, present for API consistency by convention.
+
+    Returns
+    -------
+    float
+        At most 0.0; larger is better. It is minus the mean over the columns of the root mean squared error, divided by
+        the standard deviation of the column's observed entries, for numbers, and of the share of wrong values for
+        categories: booleans, strings, objects and pandas categoricals. The mean of a column scores about -1. Columns
+        whose observed entries are all equal are left out.
+
+    Raises
+    ------
+    ValueError
+        If X has no column to score, or `transform` does not return its columns, or leaves entries missing.
+
+    TypeError
+        If X is sparse.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.impute import SimpleImputer
+    >>> from skae.impute import AutoencoderImputer
+    >>> from skae.metrics import neg_imputation_error
+    >>> X = load_iris().data
+    >>> mean = neg_imputation_error(SimpleImputer().fit(X), X)
+    >>> autoencoder = neg_imputation_error(AutoencoderImputer(random_state=0).fit(X), X)
+    >>> bool(-1.2 < mean < -0.8 < autoencoder < 0)
+    True
+    """
+    return ImputationScorer()(estimator, X)
+
+
+def make_imputation_scorer(*, share: float = 0.1, random_state: int = 0, kind: str | None = None) -> ImputationScorer:
+    """Return a scorer like `neg_imputation_error` for other shares, seeds or kinds of columns.
+
+    Parameters
+    ----------
+    share : float in (0, 1), default=0.1
+        Share of each column's observed entries to hide; at least one is hidden, and one is not.
+
+    random_state : int, default=0
+        Seed of the hidden entries, at least 0.
+
+    kind : {"numeric", "categorical"} or None, default=None
+        Kind of the columns that are hidden and scored. None: both.
+
+    Returns
+    -------
+    callable(estimator, X, y=None) -> float
+        For `GridSearchCV(scoring=...)`. It compares by value and can be pickled.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain.
+
+    Examples
+    --------
+    >>> from sklearn.impute import KNNImputer
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skae.metrics import make_imputation_scorer
+    >>> scoring = make_imputation_scorer(share=0.2, random_state=1)
+    >>> search = GridSearchCV(KNNImputer(), {"n_neighbors": [5, 100]}, scoring=scoring).fit(load_iris().data)
+    >>> search.best_params_
+    {'n_neighbors': 5}
+    """
+    return ImputationScorer(share, random_state, kind)
 
 
 def feature_errors(fitted: Any, X: MatrixLike) -> np.ndarray:

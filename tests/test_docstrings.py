@@ -7,12 +7,22 @@ import pytest
 import skae
 import skae.activations
 import skae.corruption
+import skae.impute
 import skae.losses
 import skae.metrics
 import skae.penalties
 import skae.plotting
 
-MODULES = [skae, skae.activations, skae.corruption, skae.losses, skae.metrics, skae.penalties, skae.plotting]
+MODULES = [
+    skae,
+    skae.activations,
+    skae.corruption,
+    skae.impute,
+    skae.losses,
+    skae.metrics,
+    skae.penalties,
+    skae.plotting,
+]
 # As in scikit-learn's own tests: how a summary and a Returns section are laid out, and for methods also that there is
 # no extended summary, See Also or example.
 NOT_OURS = {"GL01", "GL02", "RT02"}
@@ -45,7 +55,7 @@ def public_methods():
 
 
 OBJECTS = dict(public_objects())
-ESTIMATORS = [path for path, value in OBJECTS.items() if hasattr(value, "fit")]
+ESTIMATORS = [path for path, value in OBJECTS.items() if hasattr(value, "reconstruct")]
 METHODS = sorted(public_methods())
 
 

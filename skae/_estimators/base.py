@@ -15,7 +15,7 @@ from skae._estimators.callbacks import fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, fitted_attributes
 from skae._network.architecture import Architecture
-from skae._objective.problem import make_problem
+from skae._objective.problem import column_gains, make_problem
 from skae._objective.units import SCALE, units_of
 from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
@@ -32,7 +32,8 @@ from skae._training.run import Training
 from skae._typing import MatrixLike
 from skae._validation import hidden_widths, validated_weights
 from skae.activations import ACTIVATIONS, Activation, make_activation
-from skae.losses import LOSSES, Loss, make_loss
+from skae.losses import LOSSES, ColumnLosses, Loss
+from skae.losses._choice import AUTO, loss_for
 from skae.penalties import Penalty, WeightDecay
 
 # Largest default of n_components.
@@ -47,7 +48,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     hidden_layer_sizes: int | Sequence[int] = ()
     activation: str | Activation = "logistic"
     code_activation: str | Activation | None = None
-    loss: str | Loss = "squared_error"
+    loss: str | Loss | ColumnLosses = "squared_error"
     output_activation: str = "auto"
     tied_weights: bool | str = False
     alpha: float | str = SCALE
@@ -73,7 +74,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         "hidden_layer_sizes": [integers(1), "array-like"],
         "activation": [one_of(*ACTIVATIONS), Activation],
         "code_activation": [None, one_of(*ACTIVATIONS), Activation],
-        "loss": [one_of(*LOSSES), Loss],
+        "loss": [one_of(AUTO, *LOSSES), Loss, ColumnLosses],
         "output_activation": [one_of("auto", *ACTIVATIONS)],
         "tied_weights": ["boolean"],
         "alpha": [reals(0, closed="left"), one_of(SCALE)],
@@ -99,8 +100,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
-        loss = self.loss if isinstance(self.loss, Loss) else LOSSES.get(self.loss)
-        tags.input_tags.positive_only = loss is not None and not loss.takes_any_unit
+        loss = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
+        tags.input_tags.positive_only = isinstance(loss, Loss | type) and not loss.takes_any_unit
         return tags
 
     # alpha="scale" in the unit of each weight matrix.
@@ -114,7 +115,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         """Return the penalties whose weights these parameters are."""
         return ()
 
-    def _ties_weights(self):
+    def _ties_weights(self, loss):
         return self.tied_weights
 
     def _noise(self, architecture, rows, weights, rng):
@@ -188,12 +189,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         weights = validated_weights(sample_weight, every_row)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
-        X, weights, held_out, rows, firsts = self._split(every_row, weights, seed)
+        loss = loss_for(self.loss, self.output_activation, given, every_row, weights)
+        X, weights, held_out, rows, firsts = self._split(every_row, weights, loss, seed)
         task.begin(every_row, given, sample_weight, rows)
         del every_row  # it may be a copy, and X another one
 
         with row_threads() as threads:
-            problem = self._make_problem(X, weights, corruption_rng, threads)
+            problem = self._make_problem(X, weights, loss, corruption_rng, threads)
             start = self._previous_parameters(problem.architecture) if goes_on else None
             training = self._make_training(problem, start, held_out, threads)
         rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
@@ -234,13 +236,12 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             seed = seed.randint(np.iinfo(np.int32).max)
         return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)]
 
-    def _split(self, X, weights, seed):
+    def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
         Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
         trained on, and the index of the first one that equals each.
         """
-        loss = self._make_loss()
         distinct = distinct_rows(X, weights)
         trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
         if self.early_stopping:
@@ -252,18 +253,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         loss.check_targets(X)
         return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
 
-    def _make_problem(self, X, weights, rng, threads):
+    def _make_problem(self, X, weights, loss, rng, threads):
         rows = rows_of(X)
         statistics = statistics_of([rows], weights, threads)
-        architecture = self._make_architecture(rows, weights, statistics, threads)
+        loss = loss.balanced(partial(column_gains, loss, rows, weights, statistics.mean, threads))
+        architecture = self._make_architecture(rows, weights, loss, statistics, threads)
         noise = self._noise(architecture, rows, weights, rng)
         problem = make_problem(architecture, (), rows, weights, statistics, threads, noise)
         return replace(problem, penalties=self._every_penalty(units_of(problem), architecture))
 
-    def _make_loss(self):
-        return make_loss(self.loss, self.output_activation)
-
-    def _make_architecture(self, rows, weights, statistics, threads):
+    def _make_architecture(self, rows, weights, loss, statistics, threads):
         hidden = make_activation(self.activation)
         widths = (
             rows.shape[1],
@@ -274,8 +273,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             widths=widths,
             hidden=hidden,
             code=hidden if self.code_activation is None else make_activation(self.code_activation),
-            loss=self._make_loss(),
-            tied=self._ties_weights(),
+            loss=loss,
+            tied=self._ties_weights(loss),
         )
 
     def _code_size(self, rows, weights, statistics, threads):

@@ -1,5 +1,7 @@
 """The contractive autoencoder."""
 
+import numpy as np
+
 from skae._compat import one_of, reals
 from skae._estimators.base import BaseAutoencoder
 from skae._estimators.declaration import estimator
@@ -76,8 +78,8 @@ class ContractiveAutoencoder(BaseAutoencoder):
 
     _own_penalty_parameters = ("contraction_weight",)
 
-    def _ties_weights(self):
-        return not self._make_loss().takes_any_unit if self.tied_weights == "auto" else self.tied_weights
+    def _ties_weights(self, loss):
+        return not np.any(loss.takes_any_unit) if self.tied_weights == "auto" else self.tied_weights
 
     def _own_penalties(self, units):
         return (Contraction(units.contraction(self.contraction_weight, self._contraction_weight_scale)),)

@@ -24,10 +24,14 @@ activation : {activations} or Activation, default={activation}
 code_activation : str, Activation or None, default={code_activation}
     Activation of the code alone. If None, it is `activation`.
 
-loss : {losses} or Loss, default={loss}
+loss : "auto", {losses}, Loss or ColumnLosses, default={loss}
     Reconstruction loss of a row, summed over its features: half the squared error; cross-entropy, for X in [0, 1];
-    Poisson, for X of at least 0; or an object of `skae.losses`. Each comes with its link: identity, logistic,
-    exponential.
+    Poisson, for X of at least 0; categorical, for rows of at least 0 that sum to 1; or an object of `skae.losses`. Each
+    comes with its link: identity, logistic, exponential, softmax. `ColumnLosses` gives columns different losses. "auto"
+    makes one from the types and values of the columns: cross-entropy for booleans and for columns of zeros and ones;
+    categorical for two or more of these in a frame whose names begin alike, up to a "_" or "=", of which no row has
+    more than one 1; Poisson for non-negative integers of more than 10 values; squared error for all others. `losses_`
+    is what it chose.
 
 output_activation : str, default={output_activation}
     The decoder's link. "auto" is the one of the loss; "squared_error" also takes the name of any activation.
@@ -119,6 +123,10 @@ network_ : Network
     The fitted network: layers with their weights, intercepts and activations, the loss, and the scale of the code. For
     exports and inspection.
 
+losses_ : ColumnLosses or Loss
+    The loss of each column, with the factors of the parts as weights: the `loss` of this fit, to look at and to pass to
+    others. An object of `skae.losses` if there is one loss for all columns.
+
 components_ : ndarray of shape (n_components_, n_features_in_)
     The encoder's weights, one unit a row. Absent if there are hidden layers.
 
@@ -169,7 +177,7 @@ feature_names_in_ : ndarray of shape (n_features_in_,)
 """
 
 
-_TIED_AUTO = ' "auto": if the loss is not squared error.'
+_TIED_AUTO = ' "auto": if no column has squared error.'
 
 _SCALE = r"""
 Strengths "scale" are constants in the units of the data. Let s be the root mean square of X about its column means, G
@@ -181,7 +189,8 @@ g = 2 G / n_features, which for squared error is s^2, and u_l the unit of layer 
           \beta = \beta_0\, g, \qquad \lambda = \lambda_0\, g \left(\frac{s}{u_{\text{code}}}\right)^2,
 
 with the constants that the parameters name. The unit of the raw output is s, or without a homogeneous link 1 for
-cross-entropy and 0.03 for Poisson. A fit to c X is then c times the fit to X for squared error with an identity or relu
+cross-entropy and 0.03 for Poisson, and 1 for categories; with `ColumnLosses` the geometric mean over the columns, with
+an s of its own for each entry. A fit to c X is then c times the fit to X for squared error with an identity or relu
 link, and for the Poisson loss; not with a bounded output, with Gaussian noise whose level is a number, or with tied
 weights and a code that is neither "identity" nor "relu". To search about the value that "scale" gives, fit once and
 multiply: `ContractiveAutoencoder().fit(X).contraction_weight_ * numpy.logspace(-1, 1, 5)`.

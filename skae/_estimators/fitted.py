@@ -123,6 +123,11 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return network_of(self._architecture, self._parameters, self.code_scale_)
 
     @property
+    def losses_(self):
+        check_is_fitted(self)
+        return self._architecture.loss.declared
+
+    @property
     def _parameters(self):
         """The Parameters, whose first intercept belongs to the offset."""
         return Parameters(self.coefs_, [self._offset_intercept, *self.intercepts_[1:]], self._offset)

@@ -331,9 +331,7 @@ class Objective:
         if entry_weights is None:
             losses = loss.loss_gradient(target, outputs[-1], delta)
         else:
-            losses = np.einsum("ij,ij->i", entry_weights, loss.entries(target, outputs[-1]))
-            loss.loss_gradient(target, outputs[-1], delta)
-            delta *= entry_weights
+            losses = loss.weighted_loss_gradient(target, outputs[-1], entry_weights, delta)
         delta *= self._shares(rows)
         return self._row_weights[rows] @ losses
 

@@ -104,14 +104,16 @@ class _Marginal:
         terms, last_layer = super()._first_sweep()
         weights, _ = self._layout.views(self._parameters)
         W, V = weights[0], weights[1] if last_layer is None else last_layer[0]
-        VV, K, M = V @ V.T, self._covariances, self._noise_gram()
+        roots = np.sqrt(self._problem.loss.least_squares_weights)
+        scaled_V = V * roots
+        VV, K, M = scaled_V @ scaled_V.T, self._covariances, self._noise_gram()
         self._of_slopes, self._of_curvatures = (part.astype(self._dtype) for part in (K * VV, 0.5 * K * K * VV))
         slopes, curvatures = self._moments_of_derivatives()
         of_covariances = (slopes + curvatures * K) * VV
         self._own_gradients = [self._of_covariances(W, of_covariances)]
         if last_layer is None:
             terms[-1] = 0.5 * np.vdot(M, VV)
-            self._own_gradients.append(M @ V)
+            self._own_gradients.append(M @ (scaled_V * roots))
         return terms, last_layer
 
     def _of_covariances(self, W, parts):

@@ -242,7 +242,7 @@ class PreparedCorruption:
 
     def why_not_marginal(self, architecture, penalties):
         """Return why the moments do not give the expectation of the loss, or None if they do."""
-        if architecture.depth > 1 or not architecture.loss.is_least_squares:
+        if architecture.depth > 1 or architecture.loss.least_squares_weights is None:
             return "it is for one layer of units and squared error with an identity output"
         if architecture.code.third_derivative(np.zeros(1)) is None:
             return f"the activation {architecture.code!r} is not smooth"

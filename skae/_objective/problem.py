@@ -178,10 +178,11 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
     ValueError
         If products on the scale of the inputs leave the range of their dtype.
     """
-    loss, origin = architecture.loss.shifted(statistics.offset)
-    if noise is not None and noise.has_emphasis and not loss.is_least_squares:
+    loss, origin, raw_origin = architecture.loss.shifted(statistics.offset)
+    if noise is not None and noise.has_emphasis and loss.least_squares_weights is None:
         # What a shifted loss omits would need the entries' weights, too.
         loss, origin = architecture.loss, np.zeros_like(origin)
+        raw_origin = origin
     (gain, perfect, omitted), outliers = _gains(loss, targets, weights, statistics.mean, threads)
     loss_unit, typical_scale = _gain_and_scale_of_others(loss, targets, weights, outliers, threads)
     if not loss_unit > _NOISE * gain:
@@ -197,7 +198,7 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         input_statistics=noise.statistics(targets, weights, statistics, threads) if noise else statistics,
         loss=loss,
         origin=origin,
-        raw_origin=loss.raw_output(origin) if origin.any() else origin,
+        raw_origin=raw_origin,
         gain=gain,
         perfect_loss=perfect,
         omitted_loss=omitted,
@@ -205,6 +206,19 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         typical_scale=typical_scale if is_usable else 0.0,
         outliers=outliers,
     )
+
+
+def column_gains(loss, targets, weights, mean, threads):
+    """Return the weighted mean gain of each column, (n_features,); 0 if it is constant."""
+
+    def part(block):
+        return weights[block] @ loss.divergence(targets.dense(block).astype(np.float64), mean)
+
+    gains = targets.sum(part, threads) / weights.sum()
+    low, high = targets.extremes()
+    # A mean of equal values differs from them by its rounding.
+    gains[low == high] = 0
+    return gains
 
 
 def _gains(loss, targets, weights, mean, threads):

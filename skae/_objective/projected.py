@@ -1,7 +1,8 @@
 """Variable projection: the linear decoder is eliminated, so that the solver searches the other layers alone.
 
 Given the outputs H of the layer below, the last layer's optimum under squared error and weight decay is a ridge
-regression, and the gradient for the other layers is the partial one at that optimum.
+regression, and the gradient for the other layers is the partial one at that optimum. Where the loss weighs the columns,
+the ridge of a column is the decay over its weight.
 
 References
 ----------
@@ -46,6 +47,7 @@ class ProjectedObjective(Objective):
         super().__init__(problem, variables, **options)
         mean = problem.mean
         self._mean_target = mean - self._origin
+        self._column_weights = np.broadcast_to(problem.loss.least_squares_weights, mean.shape)
         self._mean_input = (mean.astype(self._dtype) - self._rounded_offset)[None]
         self._decays = self._no_terms()
         for term, penalty in self._on_weights:
@@ -70,21 +72,34 @@ class ProjectedObjective(Objective):
             gram += noise_gram
         cross -= np.outer(self._mean_target, mean)
         precision, total = np.finfo(self._dtype).eps, self._problem.gain
-        V, pivot = ridge(gram, cross.T, self._decays.sum(), precision)
-        c = self._mean_target - mean @ V
-        self._products = [part.astype(self._dtype) for part in (V, c, V @ V.T, c @ V.T)]
+        V, pivot = self._best_weight(gram, cross.T, precision)
+        # By roots of the weights, so that the products of V and its transpose stay symmetric.
+        roots, c = np.sqrt(self._column_weights), self._mean_target - mean @ V
+        scaled_V = V * roots
+        weighted_V, VV = scaled_V * roots, scaled_V @ scaled_V.T
+        parts = V, c, roots, scaled_V, weighted_V, VV, (c * roots) @ scaled_V.T
+        self._products = [part.astype(self._dtype) for part in parts]
 
-        explained = 0.5 * np.vdot(cross, V.T)
+        explained = 0.5 * np.vdot(cross, weighted_V.T)
         few_digits = total - explained < _ROUNDINGS * precision * total
         self._from_residuals = few_digits or pivot < np.sqrt(precision)
         quadratic = 0.5 * np.vdot(V, V) * self._decays
         if noise_gram is not None:
-            quadratic[-1] = 0.5 * np.vdot(noise_gram, V @ V.T)
+            quadratic[-1] = 0.5 * np.vdot(noise_gram, VV)
         if not self._from_residuals:
             terms[0] = total - explained - quadratic.sum()
         # The targets are less the rounded origin, the intercept, as that of an Objective, is less the exact one.
         intercept = c - self._centre.astype(np.float64) @ V + (self._origin - self._problem.raw_origin)
         return terms + quadratic, (V, intercept)
+
+    def _best_weight(self, gram, cross, precision):
+        """Return the last layer's weight, (width, n_features), and the smallest pivot of its regressions."""
+        V, pivots = np.empty_like(cross), []
+        for weight in np.unique(self._column_weights):
+            columns = self._column_weights == weight
+            V[:, columns], pivot = ridge(gram, cross[:, columns], self._decays.sum() / weight, precision)
+            pivots.append(pivot)
+        return V, min(pivots)
 
     def _code_of(self, outputs):
         """Return the outputs of the layer below the last one, given those of the layers that are laid out."""
@@ -101,18 +116,19 @@ class ProjectedObjective(Objective):
         worker.cross += worker.cross_product
 
     def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
-        V, c, VV, cV = self._products
+        V, c, roots, scaled_V, weighted_V, VV, cV = self._products
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[: len(delta)])
         value = 0.0
         if self._from_residuals:
             residuals = np.matmul(D, V, out=worker.residuals[: len(delta)])
             residuals += c
             residuals -= self._target_block(worker, rows, inputs).dense(worker.targets)
+            residuals *= roots
             value = 0.5 * self._row_weights[rows] @ np.einsum("ij,ij->i", residuals, residuals)
-            np.matmul(residuals, V.T, out=delta)
+            np.matmul(residuals, scaled_V.T, out=delta)
         else:
-            # The same, (D V + c - X) V^T, without the residuals.
-            self._target_block(worker, rows, inputs).times(V.T, out=delta)
+            # The same, (D V + c - X) times the weights and V^T, without the residuals.
+            self._target_block(worker, rows, inputs).times(weighted_V.T, out=delta)
             DVV = np.matmul(D, VV, out=worker.scratch[: len(delta)])
             DVV += cV
             np.subtract(DVV, delta, out=delta)

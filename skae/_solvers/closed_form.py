@@ -30,7 +30,7 @@ class ClosedForm(Solver):
         architecture = problem.architecture
         is_linear = architecture.depth == 1 and architecture.code == ACTIVATIONS["identity"]
         if not (is_linear and architecture.loss.is_least_squares):
-            return "it is for the linear autoencoder: identity activations, no hidden layers, squared error"
+            return "it is for the linear autoencoder: identity activations, no hidden layers, unweighted squared error"
         if problem.is_corrupted:
             return "the inputs are corrupted"
         if any(penalty.linear_decays is None for penalty in problem.penalties):

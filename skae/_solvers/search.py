@@ -34,7 +34,7 @@ class ProjectedSearch(Solver):
         architecture = problem.architecture
         if architecture.tied:
             return "tied_weights=True makes the decoder the encoder's transpose"
-        if not architecture.loss.is_least_squares:
+        if architecture.loss.least_squares_weights is None:
             return "its loss, or output_activation, does not make the last layer a linear least-squares problem"
         if problem.noise and problem.noise.has_emphasis:
             return "the corruption's emphasis gives the entries different weights"

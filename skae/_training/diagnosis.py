@@ -52,8 +52,8 @@ class Verdict:
     flat_units : float or None
         Share of the units whose activation is flat on nearly all rows, if the result is poor.
 
-    is_out_of_range : bool
-        Whether the result is poor and the link cannot reach values of X.
+    out_of_range : tuple of float, or None
+        Bounds of the link and extremes of X in the columns that it cannot reach, if the result is poor.
 
     unmet : tuple of (int, str)
         Penalties, by number, whose aim is missed, and how in words.
@@ -65,7 +65,7 @@ class Verdict:
     is_dominated: bool = False
     costs: np.ndarray | None = None
     flat_units: float | None = None
-    is_out_of_range: bool = False
+    out_of_range: tuple | None = None
     unmet: tuple = ()
 
 
@@ -85,7 +85,7 @@ def examine(problem, result, threads):
     if share >= _SHARE_OF_RANDOM * of_random:
         return Verdict(share, pca_share=pca_share, is_dominated=is_dominated, unmet=unmet)
     costs, flat_units = _costs(problem, threads) / of_random, _flat_units(problem, network, threads)
-    return Verdict(share, True, pca_share, is_dominated, costs, flat_units, _is_out_of_range(problem), unmet)
+    return Verdict(share, True, pca_share, is_dominated, costs, flat_units, _out_of_range(problem), unmet)
 
 
 def is_unusual(scale):
@@ -127,10 +127,10 @@ def _pca_share(problem, weights, mean, threads):
     return float(variances.sum() / total)
 
 
-def _is_out_of_range(problem):
-    low, high = problem.loss.bounds
-    least, largest = problem.targets.extremes()
-    return bool(problem.loss.takes_any_unit and (least.min() < low or largest.max() > high))
+def _out_of_range(problem):
+    low, high, least, largest = np.broadcast_arrays(*problem.loss.bounds, *problem.targets.extremes())
+    beyond = problem.loss.takes_any_unit & ((least < low) | (largest > high))
+    return (low[beyond].min(), high[beyond].max(), least[beyond].min(), largest[beyond].max()) if beyond.any() else None
 
 
 def _costs(problem, threads):

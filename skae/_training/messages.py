@@ -61,8 +61,10 @@ def warning_about(result, verdict, problem, limits, *, name, penalty_names, outl
 
 def _changes(problem, *changes):
     """Return a sentence that names the changes, with one to the scale of X before them if that is unusual."""
-    if is_unusual(problem.scale) and problem.loss.takes_any_unit:
-        changes = ("scale X with StandardScaler", *changes)
+    takes_any_unit = problem.loss.takes_any_unit
+    if is_unusual(problem.scale) and np.any(takes_any_unit):
+        scaled = "X" if np.all(takes_any_unit) else "the columns of squared error"
+        changes = (f"scale {scaled} with StandardScaler", *changes)
     text = ", or ".join(changes)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -127,11 +129,11 @@ def _cause(result, verdict, problem, penalty_names):
     """Return the likely cause of a poor result and a change that helps, or None."""
     if result.was_cut_short:
         return _early(result)
-    if verdict.is_out_of_range:
-        (low, high), (least, largest) = problem.loss.bounds, problem.targets.extremes()
+    if verdict.out_of_range is not None:
+        low, high, least, largest = verdict.out_of_range
         return (
-            f"The output activation gives values between {low:g} and {high:g}, but X goes from {least.min():.3g} "
-            f"to {largest.max():.3g}. Set output_activation='auto', or scale X into that range."
+            f"The output activation gives values between {low:g} and {high:g}, but X goes from {least:.3g} "
+            f"to {largest:.3g}. Set output_activation='auto', or scale X into that range."
         )
     largest = int(np.argmax(verdict.costs))
     cost, weight = verdict.costs[largest], np.max(problem.penalties[largest].weight)

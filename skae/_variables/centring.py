@@ -25,7 +25,7 @@ def search_variables(problem, layout, dtype=np.float64):
 
 def centred_variables(layout, architecture, input_scale, output_scale, dtype=np.float64):
     """Return the variables in which every layer sees inputs that are about centred and of unit spread."""
-    units = architecture.units(input_scale, output_scale if architecture.loss.is_homogeneous else 1.0)
+    units = architecture.units(input_scale, architecture.loss.raw_scale(output_scale))
     means, spreads = [0.0], [_LEADING_SPREAD]
     for activation, unit in zip(architecture.activations[:-1], units[1:], strict=False):
         mean, spread = _typical_output(activation)

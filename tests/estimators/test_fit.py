@@ -620,7 +620,7 @@ def test_activations_compare_by_value():
 
 @each
 def test_a_loss_object_has_its_own_link(Autoencoder):
-    with pytest.raises(ValueError, match=r"output_activation='tanh' does not go with .*: an object has its own link"):
+    with pytest.raises(ValueError, match=r"output_activation='tanh' does not go with .*, which has its own link"):
         make(Autoencoder, loss=SquaredError(), output_activation="tanh").fit(X)
 
 

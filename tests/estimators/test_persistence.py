@@ -15,12 +15,13 @@ import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian
-from skae.losses import LOSSES
+from skae.losses import LOSSES, ColumnLosses
 from skae.penalties import PENALTIES
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
-X = np.random.default_rng(0).uniform(size=(40, 6))
+# In the domain of every loss.
+X = np.random.default_rng(0).dirichlet(np.ones(6), size=40)
 
 
 def make(Autoencoder, **parameters):
@@ -76,6 +77,16 @@ def test_round_trip_of_an_unfitted_estimator(way):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_skops_knows_every_part(activation, loss):
     through_skops(make(AutoencoderTransformer, activation=activation, loss=loss).fit(X))
+
+
+@each_way
+def test_a_loss_by_column(way):
+    losses = ColumnLosses([("poisson", [0, 5]), ("cross_entropy", slice(1, 3)), ("squared_error", [3, 4], 2.0)])
+    estimator = make(AutoencoderTransformer, loss=losses).fit(X)
+    loaded = way(estimator)
+    assert_array_equal(loaded.feature_errors(X), estimator.feature_errors(X))
+    assert loaded.losses_ == estimator.losses_
+    assert loaded.get_params() == estimator.get_params()
 
 
 @pytest.mark.parametrize("link", ACTIVATIONS)

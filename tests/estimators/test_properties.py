@@ -66,7 +66,12 @@ seeds = st.integers(0, 2**32 - 1)
 often = st.integers(0, 9).map(bool)
 seldom = st.integers(0, 9).map(lambda number: number == 9)
 LARGEST = {np.float64: 1e300, np.float32: 1e38}
-DOMAINS = {"squared_error": (-np.inf, np.inf), "cross_entropy": (0, 1), "poisson": (0, np.inf)}
+DOMAINS = {
+    "squared_error": (-np.inf, np.inf),
+    "cross_entropy": (0, 1),
+    "poisson": (0, np.inf),
+    "categorical": (0, np.inf),
+}
 
 
 def any_size(largest):
@@ -78,7 +83,14 @@ def any_size(largest):
 def into_domain(X, loss):
     """X with its entries folded, and cut, into what the loss is defined for."""
     low, high = DOMAINS[loss]
-    return np.clip(X if low < 0 else np.abs(X), low, high)
+    X = np.clip(X if low < 0 else np.abs(X), low, high)
+    if loss != "categorical":
+        return X
+    X = X if X.shape[1] > 1 else np.hstack([X, X])
+    sizes = X.max(axis=1, keepdims=True)
+    X = np.divide(X, sizes, out=np.zeros_like(X), where=sizes > 0)
+    totals = X.sum(axis=1, keepdims=True)
+    return np.divide(X, totals, out=X, where=totals > 0)
 
 
 @st.composite

@@ -41,6 +41,7 @@ ESTIMATORS = {
     "linear": AutoencoderTransformer(2, activation="identity"),
     "overcomplete": SparseAutoencoder(40, max_iter=10),
     "poisson": AutoencoderTransformer(2, loss="poisson", max_iter=20),
+    "losses by column": AutoencoderTransformer(2, loss="auto", max_iter=20),
     "scaled cross-entropy": behind_a_scaler(DenoisingAutoencoder, "cross_entropy"),
     "scaled poisson": behind_a_scaler(AutoencoderTransformer, "poisson"),
 }

@@ -23,6 +23,7 @@ LOSS_FORMULAS = {
     "squared_error": lambda x, z: 0.5 * (x - z) ** 2,
     "cross_entropy": lambda x, z: np.logaddexp(0, z) - x * z,
     "poisson": lambda x, z: np.exp(z) - x * z,
+    "categorical": lambda x, z: -x * np.log(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)),
 }
 WEIGHTS = np.linspace(1, 3, 40)
 

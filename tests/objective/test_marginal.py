@@ -25,7 +25,7 @@ from skae._variables.centring import CentredVariables, search_variables
 from skae._variables.start import theta_of
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking, SaltAndPepper, Swap
-from skae.losses import make_loss
+from skae.losses import ColumnLosses, make_loss
 from skae.penalties import WeightDecay
 
 # Output and first two derivatives, of pre-activations.
@@ -55,12 +55,27 @@ def make_rows(n_features=5, dtype=np.float64):
     return np.where(rng.random(X.shape) < 0.5, 0, X).astype(dtype)
 
 
-def noisy_problem(corruption, X=None, activation="logistic", kind="joint", weights=UNEVEN, penalties=()):
+def loss_of(column_weights):
+    """Squared error with weights of the columns, by entries for every column."""
+    entries = [("squared_error", column, weight) for column, weight in enumerate(column_weights)]
+    n_features = len(column_weights)
+    return ColumnLosses(entries).resolved(np.empty((0, n_features))).balanced(lambda: np.ones(n_features))
+
+
+def noisy_problem(
+    corruption,
+    X=None,
+    activation="logistic",
+    kind="joint",
+    weights=UNEVEN,
+    penalties=(),
+    loss=make_loss("squared_error"),  # noqa: B008 - a value
+):
     X = make_rows() if X is None else X
     prepared, rows = PreparedCorruption(corruption, X, weights), rows_of(X)
     noise = corruption and marginal(prepared, rows, weights, 3, np.random.default_rng(0))
     g = ACTIVATIONS[activation]
-    architecture = Architecture((X.shape[1], 3), g, g, make_loss("squared_error"), tied=kind == "tied")
+    architecture = Architecture((X.shape[1], 3), g, g, loss, tied=kind == "tied")
     return make_problem(
         architecture, tuple(penalties), rows, weights, statistics_of([rows], weights, SERIAL), SERIAL, noise
     )
@@ -72,7 +87,7 @@ def objective_of(problem, kind="joint", **options):
     return made(problem, variables, offset=offset, **options)
 
 
-def terms_by_formula(problem, objective, theta, activation):
+def terms_by_formula(problem, objective, theta, activation, column_weights=1.0):
     """What the docstring of skae._objective.marginal says, row by row and group by group."""
     (W, V), (b, c) = parameters_at(objective, theta)
     X = problem.targets.X.toarray() if issparse(problem.targets.X) else problem.targets.X
@@ -87,7 +102,8 @@ def terms_by_formula(problem, objective, theta, activation):
         rows = problem.noise.group_of == group
         K = W.T @ np.diag(np.average(v[rows], axis=0, weights=shares[rows])) @ W
         M += (s[rows].T * shares[rows]) @ s[rows] * K + 0.5 * (t[rows].T * shares[rows]) @ t[rows] * K**2
-    return [0.5 * shares @ np.sum((h @ V + c - X) ** 2, axis=1), 0.5 * np.trace(V.T @ M @ V)], (W, V)
+    squares = column_weights * (h @ V + c - X) ** 2
+    return [0.5 * shares @ np.sum(squares, axis=1), 0.5 * np.trace(V.T @ M @ V * column_weights)], (W, V)
 
 
 @every_kind
@@ -115,6 +131,20 @@ def test_gradient(corruption, activation, kind):
     gradient, steps = objective(theta).gradient, 1e-5 * np.eye(objective.size)
     numeric = [(objective(theta + step).value - objective(theta - step).value) / 2e-5 for step in steps]
     np.testing.assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-7 * np.abs(gradient).max())
+
+
+@every_kind
+@pytest.mark.parametrize("corruption", [Masking(0.3, fill=0.7), Gaussian(0.4)], ids=repr)
+def test_columns_have_weights(corruption, kind):
+    column_weights = np.array([0.5, 2.0, 0.5, 3.0, 1.0])
+    problem = noisy_problem(corruption, None, "tanh", kind, loss=loss_of(column_weights))
+    objective = objective_of(problem, kind)
+    theta = random_theta(objective)
+    evaluation, steps = objective(theta), 1e-5 * np.eye(objective.size)
+    expected, _ = terms_by_formula(problem, objective, theta, "tanh", column_weights)
+    np.testing.assert_allclose(evaluation.terms, expected, rtol=1e-9)
+    numeric = [(objective(theta + step).value - objective(theta - step).value) / 2e-5 for step in steps]
+    np.testing.assert_allclose(evaluation.gradient, numeric, rtol=1e-6, atol=1e-7 * np.abs(numeric).max())
 
 
 @every_kind

@@ -22,7 +22,7 @@ from skae._solvers.search import ProjectedSearch
 from skae._variables.centring import CentredVariables, centred_variables
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking
-from skae.losses import LOSSES, make_loss
+from skae.losses import LOSSES, ColumnLosses, make_loss
 from skae.penalties import PENALTIES, Contraction, KLSparsity, Penalty, WeightDecay
 
 N_SAMPLES, WIDTHS = 9, (6, 4, 5, 3)
@@ -148,6 +148,33 @@ def test_the_other_layers_of_its_parameters_are_those_of_theta(depth):
 
 def test_every_registered_penalty_is_in_the_grid():
     assert {type(penalty) for penalty in EVERY_PENALTY} == set(PENALTIES.values())
+
+
+@pytest.mark.parametrize("roundings", [2.0**10, 2.0**60], ids=["from the Gram matrix", "from the residuals"])
+@pytest.mark.parametrize("shift", [0.0, 1e3], ids=["rows near zero", "rows far from it"])
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+def test_columns_have_weights(monkeypatch, alpha, shift, roundings):
+    """Each column's value is that of a ridge regression of its own; the gradient is that of finite differences."""
+    monkeypatch.setattr("skae._objective.projected._ROUNDINGS", roundings)
+    weights, X, g = np.array([0.5, 3.0, 3.0, 0.5, 3.0, 0.5]), make_rows(), ACTIVATIONS["tanh"]
+    loss = ColumnLosses([("squared_error", [0, 3, 5], 0.5), ("squared_error", [1, 2, 4], 3.0)])
+    loss = loss.resolved(X).balanced(lambda: np.ones(6))
+    objective = project(make_problem(Architecture((6, 3), g, g, loss, False), (WeightDecay(alpha),), X + shift))
+    theta = random_theta(objective)
+    (W, _), (b, _) = parameters_at(objective, theta)
+    H = np.tanh((X + shift - objective._offset) @ W + b)
+    D, Y = H - H.mean(axis=0), X - X.mean(axis=0)
+    expected = alpha / 2 * np.sum(W**2)
+    for column, weight in enumerate(weights):
+        A = np.vstack([D * np.sqrt(weight / N_SAMPLES), np.sqrt(alpha) * np.eye(3)])
+        y = np.append(Y[:, column] * np.sqrt(weight / N_SAMPLES), np.zeros(3))
+        expected += 0.5 * np.sum((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2)
+    np.testing.assert_allclose(objective(theta).value, expected, rtol=1e-9)
+    assert objective._from_residuals == (roundings > 2**10)
+    direction = np.random.default_rng(2).standard_normal(len(theta))
+    np.testing.assert_allclose(
+        objective(theta).gradient @ direction, slope(objective, theta, direction), rtol=2e-6, atol=2e-7
+    )
 
 
 def test_value_is_that_of_least_squares():

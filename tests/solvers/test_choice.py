@@ -16,7 +16,7 @@ from skae._objective.joint import Objective
 from skae._solvers.registry import SOLVERS
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking
-from skae.losses import LOSSES
+from skae.losses import LOSSES, ColumnLosses
 from skae.penalties import Contraction, KLSparsity, L1Sparsity, Penalty, WeightDecay
 
 EXACT = {"max_iter": 5000, "max_fun": 20000, "tol": 0, "random_state": 0}
@@ -58,6 +58,8 @@ TIED = "tied_weights=True"
 LOSS = "its loss, or output_activation"
 FRESH = {"expectation": "fresh"}
 PENALTY = r"takes WeightDecay and Contraction alone"
+HALVES = [("squared_error", slice(0, 3)), ("squared_error", slice(3, 6))]
+WEIGHTED = ColumnLosses([(*HALVES[0], 2.0), HALVES[1]])
 CHOICES = [
     ({**LINEAR}, {}),
     ({**LINEAR, "alpha": 0}, {}),
@@ -72,7 +74,11 @@ CHOICES = [
     ({**LINEAR, "hidden_layer_sizes": (4,)}, {"svd": NOT_LINEAR}),
     ({**LINEAR, "code_activation": "tanh"}, {"svd": NOT_LINEAR}),
     ({**LINEAR, "hidden_layer_sizes": (4,), "tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
-    *(({**LINEAR, "loss": loss}, {"svd": NOT_LINEAR, "varpro": LOSS}) for loss in LOSSES if loss != "squared_error"),
+    *(
+        ({**LINEAR, "loss": loss}, {"svd": NOT_LINEAR, "varpro": LOSS})
+        for loss in LOSSES
+        if loss not in ("squared_error", "categorical")
+    ),
     *(
         ({**LINEAR, "output_activation": link}, {"svd": NOT_LINEAR, "varpro": LOSS})
         for link in ACTIVATIONS
@@ -81,10 +87,14 @@ CHOICES = [
     *(({"activation": activation}, {"svd": NOT_LINEAR}) for activation in ACTIVATIONS if activation != "identity"),
     ({"penalties": (KLSparsity(0.1), L1Sparsity(0.1), Contraction(0.1), WeightDecay(0.1))}, {"svd": NOT_LINEAR}),
     ({"tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
+    ({**LINEAR, "loss": WEIGHTED}, {"svd": "unweighted squared error"}),
+    ({**LINEAR, "loss": ColumnLosses(HALVES, balance=False)}, {}),
+    ({**LINEAR, "loss": ColumnLosses([HALVES[0], ("poisson", slice(3, 6))])}, {"svd": NOT_LINEAR, "varpro": LOSS}),
 ]
 CHOICES = [(AutoencoderTransformer, *choice) for choice in CHOICES] + [
     (DenoisingAutoencoder, LINEAR, {"svd": "the inputs are corrupted"}),
     (DenoisingAutoencoder, {}, {"svd": NOT_LINEAR}),
+    (DenoisingAutoencoder, {"loss": WEIGHTED}, {"svd": NOT_LINEAR}),
     (DenoisingAutoencoder, {"tied_weights": True}, {"svd": NOT_LINEAR, "varpro": TIED}),
     (SparseAutoencoder, {}, {"svd": NOT_LINEAR}),
     (SparseAutoencoder, {**LINEAR, "code_activation": "tanh"}, {"svd": NOT_LINEAR}),

@@ -98,7 +98,7 @@ OPTIONS = {
     "activation": ACTIVATION_NAMES,
     "code_activation": ACTIVATION_NAMES,
     "output_activation": f"'auto', {ACTIVATION_NAMES}",
-    "loss": "'squared_error', 'cross_entropy', 'poisson'",
+    "loss": "'auto', 'squared_error', 'cross_entropy', 'poisson', 'categorical'",
     "solver": "'auto', 'svd', 'varpro', 'kfac', 'lbfgs'",
     "init": "'glorot', 'pca'",
     "corruption": "'masking', 'gaussian', 'salt_and_pepper', 'swap'",

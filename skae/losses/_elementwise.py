@@ -1,9 +1,4 @@
-"""Reconstruction losses: minus the log-likelihood of the input given the decoder's raw output.
-
-The parameter `loss` of the estimators takes the names in `LOSSES`, or an object of one of these classes, or of a class
-derived from `Loss`. For another type of input, choose its distribution given the mean, connect the mean to the raw
-output by a link, and take minus the logarithm.
-"""
+"""The base of the losses, and the losses that take every entry on its own."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -14,16 +9,15 @@ from scipy.special import entr, kl_div, rel_entr, xlogy
 
 from skae.activations import ACTIVATIONS, SMALLEST, Activation, Exponential
 
-__all__ = ["LOSSES", "CrossEntropy", "Loss", "Poisson", "SquaredError"]
-
 # Scalers overshoot the ends of their range by rounding.
-_RANGE_TOLERANCE = 1e-6
+RANGE_TOLERANCE = 1e-6
 
 
 class Loss(ABC):
     """Base of the losses: l(x, x^) of one row, summed over its features, where x^ = link(raw).
 
-    The loss owns the output: no other part of the package applies the link or asks for it.
+    The loss owns the output: no other part of the package applies the link or asks for it. What is one number here may
+    be an array of shape (n_features,) in a loss that differs by column.
 
     Attributes
     ----------
@@ -37,8 +31,7 @@ class Loss(ABC):
         Whether X may be centred and scaled.
 
     raw_unit : float
-        Unit of the raw output where the link is not homogeneous. A smaller unit means more weight decay on the last
-        layer.
+        Unit of the raw output, besides its `raw_scale`. A smaller unit means more weight decay on the last layer.
     """
 
     link: Activation
@@ -61,15 +54,38 @@ class Loss(ABC):
         """Infimum and supremum of the reconstructions."""
         return self.link.bounds
 
+    def raw_scale(self, scale):
+        """Return the scale of the raw output, given that of X: the same if reconstructions are proportional to it."""
+        return scale if self.link.homogeneous else 1.0
+
     @property
-    def is_homogeneous(self):
-        """Whether reconstructions are proportional to the raw output, which then has the unit of X."""
-        return self.link.homogeneous
+    def least_squares_weights(self):
+        """Weights of the columns if the loss is half the weighted squared error of the raw output, None otherwise."""
+        return None
 
     @property
     def is_least_squares(self):
-        """Whether the loss is half the squared error of the raw output itself."""
-        return False
+        """Whether the loss is half the squared error of the raw output itself, with no weights."""
+        return bool(np.all(self.least_squares_weights == 1))
+
+    # The columns.
+
+    def resolved(self, X):
+        """Return the loss for the columns of X, a frame or an array."""
+        return self
+
+    @property
+    def declared(self):
+        """What to pass as the parameter `loss` for this loss, whatever the columns of X are called."""
+        return self
+
+    def balanced(self, gains):
+        """Return the loss with its parts balanced, given a function that returns the columns' gains, (n_features,)."""
+        return self
+
+    def n_variables(self, n_columns):
+        """Return how many variables the columns stand for."""
+        return n_columns
 
     # The loss.
 
@@ -79,6 +95,13 @@ class Loss(ABC):
 
         `raw` may be overwritten; `gradient_out` shares memory with neither argument.
         """
+
+    def weighted_loss_gradient(self, target, raw, entry_weights, gradient_out):
+        """Do what `loss_gradient` does with weights of the entries, (n_rows, n_features)."""
+        losses = np.einsum("ij,ij->i", entry_weights, self.entries(target, raw))
+        self.loss_gradient(target, raw, gradient_out)
+        gradient_out *= entry_weights
+        return losses
 
     def curvature(self, target, raw):
         """Return the diagonal of the Gauss-Newton matrix in the raw output, (n_rows, n_features).
@@ -104,13 +127,14 @@ class Loss(ABC):
         return self.entries(target, self.raw_output(target)).sum(axis=1)
 
     def shifted(self, origin):
-        """Return the loss as a function of differences from an origin, and that origin.
+        """Return the loss as a function of differences from an origin, that origin and its raw output.
 
         Values that are far from zero and differ by little would cost `loss_gradient` its digits. The loss returned
-        takes targets less the origin, (n_features,), and raw outputs less the raw output of the origin. An origin of
-        zeros is returned if the loss has no such form.
+        takes targets less the origin, (n_features,), and raw outputs less that of the origin. Zeros are returned if the
+        loss has no such form.
         """
-        return self, np.zeros_like(origin)
+        zeros = np.zeros_like(origin)
+        return self, zeros, zeros
 
     def omitted(self, target):
         """Return the terms of the rows' losses, (n_rows,), that `loss_gradient` leaves out: of the targets alone."""
@@ -142,8 +166,8 @@ class SquaredError(Loss):
     takes_any_unit: ClassVar[bool] = True
 
     @property
-    def is_least_squares(self):
-        return self.link == ACTIVATIONS["identity"]
+    def least_squares_weights(self):
+        return 1.0 if self.link == ACTIVATIONS["identity"] else None
 
     def loss_gradient(self, target, raw, gradient_out):
         output = self.link.forward(raw)
@@ -171,7 +195,7 @@ class SquaredError(Loss):
         return np.zeros(len(target))
 
     def shifted(self, origin):
-        return (self, origin) if self.is_least_squares else super().shifted(origin)
+        return (self, origin, origin) if self.is_least_squares else super().shifted(origin)
 
 
 @dataclass(frozen=True)
@@ -225,7 +249,7 @@ class CrossEntropy(Loss):
 
     def check_targets(self, X):
         low, high = X.min(), X.max()
-        if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+        if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
             negative = "Negative values in data: " if low < 0 else ""
             raise ValueError(
                 f"{negative}loss='cross_entropy' needs values in [0, 1], but X ranges from {low:.6g} to {high:.6g}. "
@@ -277,7 +301,9 @@ class Poisson(Loss):
         return (target - xlogy(target, target)).sum(axis=1)
 
     def shifted(self, origin):
-        return (_ShiftedPoisson(origin=origin), origin) if origin.any() else (self, origin)
+        if not origin.any():
+            return self, origin, origin
+        return _ShiftedPoisson(origin=origin), origin, self.raw_output(origin)
 
     def check_targets(self, X):
         low = X.min()
@@ -317,29 +343,3 @@ class _ShiftedPoisson(Poisson):
 
     def omitted(self, target):
         return self._rate.sum() - target @ np.log(self._rate)
-
-
-LOSSES = {"squared_error": SquaredError, "cross_entropy": CrossEntropy, "poisson": Poisson}
-
-
-def make_loss(loss, output_activation="auto"):
-    """Return the Loss of a name in LOSSES, or the object itself.
-
-    "auto" is the canonical link of the loss. Any other link must be among its `links`, and an object has its own.
-    """
-    if isinstance(loss, Loss):
-        if output_activation != "auto":
-            raise ValueError(
-                f"output_activation={output_activation!r} does not go with loss={loss!r}: an object has its own link. "
-                "Leave output_activation at 'auto'."
-            )
-        return loss
-    if output_activation == "auto":
-        return LOSSES[loss]()
-    links = LOSSES[loss].links
-    if output_activation not in links:
-        allowed = ", ".join(repr(link) for link in ("auto", *links))
-        raise ValueError(
-            f"output_activation={output_activation!r} does not go with loss={loss!r}, which works with {allowed}."
-        )
-    return LOSSES[loss](ACTIVATIONS[output_activation])
