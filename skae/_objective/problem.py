@@ -145,10 +145,14 @@ class Problem:
         noise = self.noise and self.noise.redrawn(targets, rows, rng)
         return replace(self, targets=targets, noise=noise, weights=np.ones(len(rows)))
 
+    @property
+    def n_sampled(self):
+        """How many rows second moments need and memory allows."""
+        return min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // max(self.architecture.widths) + 1)
+
     def sample(self, rng):
-        """Return the problem on as many rows as second moments need and memory allows, with a new draw of its noise."""
-        size = min(_SAMPLE_ROWS, _SAMPLE_ENTRIES // max(self.architecture.widths) + 1)
-        rows = np.sort(rng.permutation(len(self.targets))[:size])
+        """Return the problem on a random sample of its rows for second moments, with a new draw of its noise."""
+        rows = np.sort(rng.permutation(len(self.targets))[: self.n_sampled])
         return replace(self.batch(rows, rng), weights=self.weights[rows])
 
 

@@ -2,9 +2,9 @@
 
 The Gauss-Newton matrix of a layer's weights is about the Kronecker product of the second moment A of its inputs and
 the second moment G of the gradients of its pre-activations, for outputs drawn from the model itself. The last layer's
-pre-activations are the raw output, in which the loss is a sum over features: G is diagonal there. A tied matrix has two
-parts, F = A_1 (x) G_1 + G_2 (x) A_2: that of the encoder, and that of the decoder with the sides exchanged. A pair of
-generalised eigendecompositions inverts their sum.
+pre-activations are the raw output, in which the loss is a sum over features: G is taken for diagonal there. A tied
+matrix has two parts, F = A_1 (x) G_1 + G_2 (x) A_2: that of the encoder, and that of the decoder with the sides
+exchanged. A pair of generalised eigendecompositions inverts their sum.
 
 All moments are of layers as the search variables see them, so that the damping does not depend on the unit of X.
 
@@ -141,7 +141,7 @@ class _TiedBlock:
         self._index, self._mirrored = index, n_layers - 1 - index
 
     def invert(self, moments, damping):
-        (A, G), (H, R) = moments[self._index], moments[self._mirrored]
+        (A, G), (H, R) = moments[self._index], moments[self._mirrored]  # H, R: A_2, G_2
         square, H = (H[-1], H[:-1]) if H.ndim == 1 else (H[-1, -1], H[:-1, :-1])
         self._of_intercept = _inverse(square * R, damping + _OWN_DAMPING * square * _size(R))
         # The encoder's intercept has no part in the decoder.
@@ -181,7 +181,7 @@ def moments_of(problem, layers, variables, offset, rng):
     rng : numpy.random.Generator
         Of the signs of the gradients: their second moment is that of gradients for outputs drawn from the model.
     """
-    inputs = problem.inputs[0].centred_by(offset)
+    inputs = problem.inputs[0].centred_by(offset.astype(problem.targets.dtype))
     outputs = every_output(layers, inputs)
     shares = (problem.weights / problem.weights.sum()).astype(inputs.dtype)
     of_inputs = [

@@ -55,13 +55,10 @@ class StochasticSearch(Solver):
         if context.start is not None:
             # Steps on minibatches would undo a start that is already good.
             return JointSearch().solve(problem, context)
-        phase = _Phase(problem, context)
-        result = phase.search()
+        result = _Phase(problem, context).search()
         if result.status not in (Status.CONVERGED, Status.PRECISION):
             return result
-        context = replace(context, start=phase.parameters())
-        del phase  # its memory is not needed any more
-        return JointSearch().solve(problem, context)
+        return JointSearch().solve(problem, replace(context, start=context.history.latest.parameters))
 
 
 class _Phase:
@@ -83,7 +80,7 @@ class _Phase:
         self._theta, self._kfac = theta, KFAC(theta, layout, context.threads)
         options = {"offset": self._offset, "threads": context.threads}
         self._on_all = objective_class(problem)(problem, self._variables, **options)
-        self._batches = self._rows_of_batches()
+        self._batches = _rows_of_batches(problem.weights, context.rng)
         self._on_batch = Objective(problem.batch(next(self._batches), self._rng), self._variables, **options)
         self._on_batch.mean_code_memory = 0.99
 
@@ -108,20 +105,20 @@ class _Phase:
                 self._kfac.go_on_from(self._theta)
             values = [*values[-max(limits.n_iter_no_change, self._window) :], self._evaluation.value / unit]
             status = self._recorded(values)
-        evaluation = self._on_all(self._theta)
         return SolverResult(
             status,
             self._theta,
-            evaluation.value,
-            float(np.max(np.abs(evaluation.gradient))) / unit,
+            self._evaluation.value,
+            self._gradient_norm(),
             values[0] - values[-1],
             history.n_iterations,
             history.n_evaluations,
         )
 
-    def parameters(self):
-        """Return the Parameters at the end."""
-        return self._on_all.parameters(self._theta, self._evaluation)
+    def _gradient_norm(self):
+        """Return the largest entry, in size, of the gradient at the end."""
+        self._context.history.n_rows_evaluated += len(self._problem.targets)
+        return float(np.max(np.abs(self._on_all(self._theta).gradient))) / self._problem.loss_unit
 
     @property
     def _n_steps(self):
@@ -149,11 +146,12 @@ class _Phase:
             history.add(**self._point(), fall=values[0] - values[-1])
         except StopIteration:
             return Status.CALLBACK
-        if status := self._status_after(values):
-            return status
-        if history.n_iterations >= limits.max_iter:
-            return Status.MAX_ITER
-        return Status.MAX_FUN if history.n_evaluations >= limits.max_fun else None
+        cap = None
+        if history.n_iterations >= limits.max_iter or history.n_evaluations >= limits.max_fun:
+            cap = Status.MAX_ITER if history.n_iterations >= limits.max_iter else Status.MAX_FUN
+        if cap and not self._problem.is_drawn:
+            return cap  # L-BFGS would have to go on
+        return self._status_after(values) or cap
 
     def _point(self):
         theta, evaluation = self._theta, self._evaluation
@@ -165,18 +163,19 @@ class _Phase:
 
     def _observe(self, batch):
         layers = self._on_batch.layers_at(self._kfac.theta)
-        self._kfac.observe(moments_of(batch, layers, self._variables, self._offset, self._rng))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._kfac.observe(moments_of(batch, layers, self._variables, self._offset, self._rng))
 
     def _descend(self):
         """Take the steps of an iteration."""
         kfac, unit = self._kfac, self._problem.loss_unit
         for number in range(self._n_steps):
-            batch = self._problem.batch(next(self._batches), self._rng)
+            rows = next(self._batches)
             if number % _INVERSION_STEPS == 0:
                 kfac.invert(self._on_batch.penalty_curvatures(kfac.theta))
             if number % _OBSERVATION_STEPS == 0:
-                self._observe(batch)
-            self._on_batch.go_on_with(batch)
+                self._observe(self._problem.batch(rows[: self._problem.n_sampled], self._rng))
+            self._on_batch.go_on_with(self._problem.batch(rows, self._rng))
             with np.errstate(over="ignore", invalid="ignore"):  # values that are not finite are no progress
                 gradient = self._on_batch(kfac.theta).gradient
                 gradient /= unit
@@ -184,14 +183,15 @@ class _Phase:
         # One evaluation is of all fixed draws.
         self._context.history.n_rows_evaluated += self._n_steps * _BATCH_ROWS // len(self._problem.inputs)
 
-    def _rows_of_batches(self):
-        """Yield indices of rows, each row once a pass, or as often as its weight says on average."""
-        weights, n_rows = self._problem.weights, len(self._problem.targets)
-        shares, are_equal = weights / weights.sum(), np.all(weights == weights[0])
-        waiting = np.empty(0, dtype=int)
-        while True:
-            while len(waiting) < _BATCH_ROWS:
-                order = self._rng.permutation(n_rows) if are_equal else self._rng.choice(n_rows, n_rows, p=shares)
-                waiting = np.append(waiting, order)
-            yield waiting[:_BATCH_ROWS]
-            waiting = waiting[_BATCH_ROWS:]
+
+def _rows_of_batches(weights, rng):
+    """Yield indices of rows, each row once a pass, or as often as its weight says on average."""
+    n_rows = len(weights)
+    shares, are_equal = weights / weights.sum(), np.all(weights == weights[0])
+    waiting = np.empty(0, dtype=int)
+    while True:
+        while len(waiting) < _BATCH_ROWS:
+            order = rng.permutation(n_rows) if are_equal else rng.choice(n_rows, n_rows, p=shares)
+            waiting = np.append(waiting, order)
+        yield waiting[:_BATCH_ROWS]
+        waiting = waiting[_BATCH_ROWS:]

@@ -133,7 +133,8 @@ def _sides(problem, parameters):
     if architecture.tied:
         moments = [_tied(*pair) for pair in zip(moments, reversed(moments), strict=True)][: architecture.depth]
     # The loss is a sum over features, so that the curvature in the raw output is about the same in all directions. The
-    # mean of products of the gradients, far from the minimum, is not: whitened by it, searches were slower.
+    # mean of products of the gradients, far from the minimum, is not: whitened by it, searches were slower. So were
+    # those that whitened the code's side of a tied matrix.
     moments[-1] = moments[-1][0], None
     dampings = _INPUT_DAMPING, _GRADIENT_DAMPING
     return [[_factorised(*side, dtype) for side in zip(pair, dampings, strict=True)] for pair in moments], means

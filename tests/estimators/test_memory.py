@@ -18,6 +18,8 @@ SOLVERS = {
     "varpro from the principal axes": {"solver": "varpro", "init": "pca"},
     "lbfgs": {"solver": "lbfgs"},
     "tied": {"solver": "lbfgs", "tied_weights": True},
+    "kfac": {"solver": "kfac", "max_iter": 1},
+    "tied, kfac": {"solver": "kfac", "max_iter": 1, "tied_weights": True},
 }
 
 
@@ -54,7 +56,7 @@ def mapped(shape, tmp_path_factory):
 def test_no_copy_of_wide_data(kind, solver, shape, request):
     X = request.getfixturevalue(kind)
     dense = X.dtype.itemsize * shape[0] * shape[1]
-    autoencoder = AutoencoderTransformer(10, max_iter=2, maxcor=1, random_state=0, **SOLVERS[solver])
+    autoencoder = AutoencoderTransformer(10, **{"max_iter": 2, "maxcor": 1, "random_state": 0, **SOLVERS[solver]})
     gc.collect()
     tracemalloc.start()
     try:

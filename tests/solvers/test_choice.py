@@ -255,15 +255,23 @@ def test_the_joint_search_goes_on_from_the_others(first):
     assert_allclose(estimator.reconstruct(X), reconstruction, atol=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["varpro", "lbfgs"])
-def test_caps_hold_for_both_searches(solver):
+@pytest.mark.parametrize("solver", ["varpro", "kfac", "lbfgs"])
+def test_caps_hold_for_all_searches(solver):
     with pytest.warns(ConvergenceWarning, match="it reached max_iter"):
         estimator = make(solver=solver, max_iter=3, tol=1e-12).fit(X)
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 3
 
 
 @pytest.mark.parametrize(
-    "settings", [{"solver": "varpro"}, {"solver": "lbfgs"}, {"early_stopping": True}, {"n_init": 2}]
+    "settings",
+    [
+        {"solver": "varpro"},
+        {"solver": "lbfgs"},
+        {"solver": "kfac", "tol": 1},
+        {"solver": "kfac", "max_iter": 1},
+        {"early_stopping": True},
+        {"n_init": 2},
+    ],
 )
 def test_no_objective_outlives_its_fit(settings):
     """Nothing refers to itself, so that an objective's buffers are gone without the garbage collector."""

@@ -22,7 +22,7 @@ from skae._solvers.lbfgs import LBFGS
 from skae._solvers.result import Status
 from skae._solvers.search import JointSearch
 from skae._solvers.solver import Context
-from skae._solvers.stochastic import StochasticSearch, _Phase
+from skae._solvers.stochastic import StochasticSearch, _Phase, _rows_of_batches
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking
 from skae.losses import make_loss
@@ -140,8 +140,7 @@ def test_threads_do_not_decide(kind, n_threads, monkeypatch):
 
 
 def batches_of(problem, n_batches):
-    phase = _Phase(problem, context_of(problem))
-    batches = phase._rows_of_batches()
+    batches = _rows_of_batches(problem.weights, np.random.default_rng(0))
     return np.array([next(batches) for _ in range(n_batches)])
 
 
@@ -176,7 +175,7 @@ def test_gradients_of_minibatches_are_on_average_that_of_the_problem(kind, tied)
     """With weights, and with new noise in each: within five standard errors of the gradient over all rows."""
     problem = problem_of(kind, weights=np.exp(3 * make_rows()[:, 0]), tied=tied)
     phase, rng, gradients = _Phase(problem, context_of(problem)), np.random.default_rng(3), []
-    rows, theta = phase._rows_of_batches(), phase._theta
+    rows, theta = _rows_of_batches(problem.weights, rng), phase._theta
     for _ in range(2000):
         phase._on_batch.go_on_with(problem.batch(next(rows), rng))
         gradients.append(phase._on_batch(theta).gradient)
@@ -204,7 +203,7 @@ def test_sparsity_sees_a_running_mean_of_the_code():
     penalty, expected, rng = KLSparsity(0.3, 0.1), None, np.random.default_rng(3)
     problem = problem_of(penalties=[penalty])
     phase = _Phase(problem, context_of(problem))
-    objective, theta, batches = phase._on_batch, phase._theta, phase._rows_of_batches()
+    objective, theta, batches = phase._on_batch, phase._theta, _rows_of_batches(problem.weights, rng)
     for _ in range(4):
         batch = problem.batch(next(batches), rng)
         objective.go_on_with(batch)
@@ -368,6 +367,14 @@ def test_without_a_tolerance_the_phase_ends_when_nothing_falls():
     assert np.all(np.diff(run.objectives)[:-1] < 0)
 
 
+def test_a_cap_that_the_phase_reaches_ends_the_search():
+    """Also where it has gained too little in that iteration: L-BFGS would take one more."""
+    n_phase = len(searched((phase := PhaseAlone(problem_of())).problem, phase, tol=1e-2, max_iter=100).iterates)
+    run = searched(problem_of(), tol=1e-2, max_iter=n_phase)
+    assert len(run.iterates) == n_phase
+    assert run.result.status == Status.MAX_ITER
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_lbfgs_goes_on_from_the_mean_and_falls_further(tied):
     solver = PhaseAlone(problem_of(tied=tied))
@@ -377,8 +384,6 @@ def test_lbfgs_goes_on_from_the_mean_and_falls_further(tied):
     np.testing.assert_array_equal(run.objectives[:n_phase], phase.objectives)
     assert len(run.iterates) > n_phase
     assert run.objectives[-1] < run.objectives[n_phase - 1]
-    # The first step of L-BFGS is from where the phase ended.
-    assert_same_parameters(solver.phase.parameters(), phase.parameters)
     rng = np.random.default_rng(0)
     context = replace(context_of(solver.problem, max_iter=100, tol=1e-2), start=phase.parameters, rng=rng)
     first = JointSearch().solve(solver.problem, context)
