@@ -9,6 +9,11 @@ from skae.activations import ACTIVATIONS, Activation
 from skae.losses import Loss
 
 
+def one_unit(units):
+    """Return the geometric mean of units by column; one unit is returned as it is."""
+    return float(np.exp(np.mean(np.log(units)))) if np.ndim(units) else units
+
+
 class Layer(NamedTuple):
     """One layer, A' = g(A W + b).
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skae._network.architecture import Architecture
+from skae._network.architecture import Architecture, one_unit
 
 SCALE = "scale"
 
@@ -72,9 +72,8 @@ def _checked(strength):
 def units_of(problem):
     """Return the Units of a Problem; outliers do not count."""
     architecture, spread = problem.architecture, problem.typical_scale or 1.0
-    # One strength for all columns, so one unit: the geometric mean.
-    by_column = architecture.loss.raw_scale(spread) * architecture.loss.raw_unit
-    raw_output = float(np.exp(np.mean(np.log(by_column)))) if np.ndim(by_column) else by_column
+    # One strength for all columns, so one unit.
+    raw_output = one_unit(architecture.loss.raw_scale(spread) * architecture.loss.raw_unit)
     return Units(
         loss=2 * problem.loss_unit / problem.targets.shape[1] if problem.typical_scale else 1.0,
         outputs=tuple(architecture.units(spread, raw_output, 1.0 if architecture.tied else _BOUNDED)),

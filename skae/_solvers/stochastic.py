@@ -67,7 +67,8 @@ class _Phase:
     def __init__(self, problem, context):
         self._problem, self._context, self._rng = problem, context, context.rng
         layout = Layout(problem.architecture)
-        self._variables, self._offset = search_variables(problem, layout, problem.targets.dtype)
+        # A layer has one factor of its inputs; what differs between columns is left to the curvature.
+        self._variables, self._offset = search_variables(problem, layout, problem.targets.dtype, by_column=False)
         theta = (
             fresh_start(problem, layout, self._variables, context.rng, context.axes)
             if context.start is None

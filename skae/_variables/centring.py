@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from skae._network.architecture import one_unit
 from skae._rows.threads import SERIAL
 
 # Columns of real data are correlated: along the leading axes the inputs are a few times longer than the root mean
@@ -12,20 +13,24 @@ from skae._rows.threads import SERIAL
 _LEADING_SPREAD = 4.0
 
 
-def search_variables(problem, layout, dtype=np.float64):
-    """Return the variables of a search, and the offset of its objective's inputs, (n_features,)."""
-    inputs, targets = problem.input_statistics, problem.target_statistics
-    variables = centred_variables(layout, problem.architecture, inputs.scale or 1.0, targets.scale or 1.0, dtype)
-    offset = inputs.offset
+def search_variables(problem, layout, dtype=np.float64, by_column=True):
+    """Return the variables of a search, and the offset of its objective's inputs, (n_features,).
+
+    The raw output has a unit by column if the loss gives one; without `by_column` it has their geometric mean.
+    """
+    architecture, scales = problem.architecture, (problem.input_statistics.scale, problem.target_statistics.scale)
+    variables = centred_variables(layout, architecture, *(scale or 1.0 for scale in scales), dtype, by_column)
+    offset = problem.input_statistics.offset
     if not offset.any():
         # The first layer's inputs are centred as those of the others are, in the variables alone.
-        variables = variables.with_offset(inputs.mean)
+        variables = variables.with_offset(problem.input_statistics.mean)
     return variables, offset
 
 
-def centred_variables(layout, architecture, input_scale, output_scale, dtype=np.float64):
+def centred_variables(layout, architecture, input_scale, output_scale, dtype=np.float64, by_column=True):
     """Return the variables in which every layer sees inputs that are about centred and of unit spread."""
-    units = architecture.units(input_scale, architecture.loss.raw_scale(output_scale))
+    raw_scale = architecture.loss.raw_scale(output_scale)
+    units = architecture.units(input_scale, raw_scale if by_column else one_unit(raw_scale))
     means, spreads = [0.0], [_LEADING_SPREAD]
     for activation, unit in zip(architecture.activations[:-1], units[1:], strict=False):
         mean, spread = _typical_output(activation)
@@ -64,11 +69,12 @@ class CentredVariables:
     ----------
     layout : Layout
 
-    scales : list of float
-        One a layer, of its weights; those of layers that are not laid out are left out, as in all these lists.
+    scales : list of float or ndarray of shape (fan_out,)
+        One a layer, of its weights, or one a column of them; those of layers that are not laid out are left out, as in
+        all these lists.
 
-    units : list of float
-        One a layer, of its intercepts.
+    units : list of float or ndarray of shape (fan_out,)
+        One a layer, of its intercepts, or one a column.
 
     offsets : list of ndarray of shape (fan_in,) or None
         One a layer; None where the inputs are centred already.
@@ -162,7 +168,8 @@ class CentredVariables:
     def seen_by(self, index, inputs):
         """Return the inputs of a layer as theta's part of that layer sees them, (n_rows, fan_in + 1).
 
-        The products of these with theta_W, and theta_b below it, are the layer's pre-activations.
+        The products of these with theta_W, and theta_b below it, are the layer's pre-activations, if all columns of
+        it have one scale.
         """
         weights, _ = self.layout.views(self._factors)
         seen = np.empty((len(inputs), inputs.shape[1] + 1), dtype=inputs.dtype)

@@ -35,13 +35,13 @@ settings = pytest.mark.parametrize(
 )
 
 
-def make_table():
+def make_table(n_rows=N):
     rng = np.random.default_rng(0)
-    factors = rng.standard_normal((N, 2))
-    table = pd.DataFrame(factors + 0.2 * rng.standard_normal((N, 2)), columns=NUMBERS)
-    table["smoker"] = factors[:, 0] + 0.5 * rng.standard_normal(N) > 0
+    factors = rng.standard_normal((n_rows, 2))
+    table = pd.DataFrame(factors + 0.2 * rng.standard_normal((n_rows, 2)), columns=NUMBERS)
+    table["smoker"] = factors[:, 0] + 0.5 * rng.standard_normal(n_rows) > 0
     table["visits"] = rng.poisson(np.exp(1.5 + 0.7 * factors[:, 1]))
-    jobs = np.argmax(factors @ [[2, 0, -2], [0, 2, 0]] + 0.3 * rng.standard_normal((N, 3)), axis=1)
+    jobs = np.argmax(factors @ [[2, 0, -2], [0, 2, 0]] + 0.3 * rng.standard_normal((n_rows, 3)), axis=1)
     table[JOB] = np.eye(3)[jobs]
     table.loc[3, JOB] = 0  # a job that the encoder does not know
     return table
@@ -203,6 +203,50 @@ def test_projected_and_joint_searches_agree_on_columns_with_weights(parameters):
     projected, joint = (make(loss=loss, solver=solver, **exact).fit(TABLE) for solver in ("varpro", "lbfgs"))
     assert make(loss=loss, max_iter=1).fit(TABLE).solver_ == "varpro"
     assert_allclose(projected.loss_, joint.loss_, rtol=1e-2)
+
+
+STOCHASTIC = {
+    "default": (AutoencoderTransformer, {}),
+    "tied": (AutoencoderTransformer, {"tied_weights": True, "activation": "tanh"}),
+    "deep": (AutoencoderTransformer, {"hidden_layer_sizes": (6,), "activation": "tanh"}),
+    "declared": (AutoencoderTransformer, {"loss": ColumnLosses(LOSSES)}),
+    "drawn": (DenoisingAutoencoder, {}),
+    "drawn, tied": (DenoisingAutoencoder, {"tied_weights": True}),
+    "drawn, emphasis": (DenoisingAutoencoder, {"corruption": Masking(0.25, emphasis=(2, 1))}),
+    "categorical": (AutoencoderTransformer, {"loss": "categorical"}),
+    "categorical, deep": (AutoencoderTransformer, {"loss": "categorical", "hidden_layer_sizes": (4,)}),
+}
+
+
+def losses_of(name, X, solvers=("kfac", "lbfgs"), **parameters):
+    """The objectives at the ends of fits."""
+    Autoencoder, settings = STOCHASTIC[name]
+    settings = {"max_iter": 300, "tol": 1e-4, "max_fun": 3000, **settings, **parameters}
+    return [make(Autoencoder, solver=solver, **settings).fit(X).loss_ for solver in solvers]
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_minibatches_end_as_low_as_all_rows(name):
+    X = TABLE.drop(index=3)
+    if name.startswith("categorical"):
+        X = X[JOB] * 0.8 + 0.2 * np.random.default_rng(0).dirichlet(np.ones(3), len(X))
+    stochastic, exact = losses_of(name, X)
+    assert stochastic < exact + 0.02 * (1 if name.startswith("categorical") else 5)
+
+
+@pytest.mark.parametrize("name", ["deep", "drawn"])
+def test_minibatches_are_chosen_where_they_pay(name):
+    Autoencoder, settings = STOCHASTIC[name]
+    estimator = make(Autoencoder, **settings).fit(make_table(600))
+    assert estimator.solver_ == "kfac"
+    assert estimator.loss_curve_[-1] < estimator.loss_curve_[0]
+
+
+@pytest.mark.parametrize("name", ["default", "tied", "drawn"])
+def test_minibatches_of_float32(name):
+    parameters = {"loss": by_index(LOSSES), "solvers": ["kfac"], "max_iter": 20}
+    single, double = (losses_of(name, ROWS.astype(dtype), **parameters) for dtype in (np.float32, np.float64))
+    assert_allclose(single, double, atol=0.02 * 5)  # of the gains of all variables
 
 
 def test_no_column_drowns_the_others():

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from scipy.special import expit
+from scipy.special import expit, softmax
+from scipy.stats import gmean
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
@@ -22,7 +23,7 @@ from skae._variables.centring import search_variables
 from skae._variables.start import fresh_start
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking, SaltAndPepper
-from skae.losses import Loss, SquaredError, make_loss
+from skae.losses import ColumnLosses, Loss, SquaredError, make_loss
 
 N, K = 5, 3
 DECAY = 0.1
@@ -145,12 +146,22 @@ def test_moments_of_constant_zeros_leave_the_damping(diagonals, tied):
 CASES = [
     (loss, link) for loss, link in [("squared_error", "auto"), ("squared_error", "tanh"), ("cross_entropy", "auto")]
 ]
-CASES.append(("poisson", "auto"))
+CASES += [("poisson", "auto"), ("categorical", "auto"), ("by column", "auto")]
+BY_COLUMN = ColumnLosses([("squared_error", [0], 2.0), ("categorical", [1, 2], 3.0), ("poisson", [3], 0.5)])
+
+
+def of_categories(raw):
+    p = softmax(raw)
+    return p * (1 - p)
+
+
 CURVATURES = {
     ("squared_error", "auto"): np.ones_like,
     ("squared_error", "tanh"): lambda raw: (1 - np.tanh(raw) ** 2) ** 2,
     ("cross_entropy", "auto"): lambda raw: expit(raw) * (1 - expit(raw)),
     ("poisson", "auto"): np.exp,
+    ("categorical", "auto"): of_categories,
+    ("by column", "auto"): lambda raw: np.array([2, *(3 * of_categories(raw[1:3])), 0.5 * np.exp(raw[3])]),
 }
 
 
@@ -158,13 +169,25 @@ def make_rows(dtype=np.float64, n_rows=12):
     return np.random.default_rng(0).uniform(size=(n_rows, 4)).astype(dtype)
 
 
+def make_case(case, X):
+    """The loss and X in its domain: rows of shares where that is of categories. By column, numbers have the scale 3."""
+    categories = {"categorical": slice(None), "by column": slice(1, 3)}.get(case[0])
+    if categories is not None:
+        X = X.copy()
+        X[:, categories] /= X[:, categories].sum(axis=1, keepdims=True)
+    if case[0] == "by column":
+        return BY_COLUMN.resolved(X).balanced(lambda: np.full(4, 4.5)), X
+    return make_loss(*case), X
+
+
 class Setting:
     """A problem, and theta and layers there."""
 
     def __init__(self, case=("squared_error", "auto"), tied=False, depth=1, X=None, noise=None, activation="tanh"):
-        X, g = make_rows() if X is None else X, ACTIVATIONS[activation]
+        loss, X = make_case(case, make_rows() if X is None else X)
+        g = ACTIVATIONS[activation]
         widths = (X.shape[1], 3, 2)[: depth + 1]
-        self.architecture = Architecture(widths, g, g, make_loss(*case), tied)
+        self.architecture = Architecture(widths, g, g, loss, tied)
         rows, weights = rows_of(X), np.ones(X.shape[0])
         statistics = statistics_of([rows], weights, SERIAL)
         if noise is not None:
@@ -172,7 +195,7 @@ class Setting:
             noise = drawn(prepared, rows, self.architecture.layer_widths, np.random.default_rng(1)).first(1)
         self.problem = make_problem(self.architecture, (), rows, weights, statistics, SERIAL, noise)
         self.layout = Layout(self.architecture)
-        self.variables, self.offset = search_variables(self.problem, self.layout, X.dtype)
+        self.variables, self.offset = search_variables(self.problem, self.layout, X.dtype, by_column=False)
         self.theta = np.random.default_rng(2).standard_normal(self.layout.size).astype(X.dtype)
         self.objective = Objective(self.problem, self.variables, offset=self.offset)
 
@@ -283,6 +306,12 @@ def test_the_moments_of_one_corrupted_row(corruption, case):
         are_even.add(entry_weights is None or len(np.unique(entry_weights)) == 1)
         assert_gauss_newton(setting, batch, case, 1.0 if entry_weights is None else entry_weights[0])
     assert (False in are_even) == batch.noise.has_emphasis
+
+
+def test_the_raw_output_has_one_unit():
+    """The geometric mean of the columns' scales 3, 1, 1 and 1."""
+    setting = Setting(("by column", "auto"))
+    np.testing.assert_allclose(setting.layout.views(setting.variables._factors)[1][-1], gmean([3, 1, 1, 1]))
 
 
 @every_tying
