@@ -84,7 +84,7 @@ def one_of(*names):
 def column_indices(X, key):
     """Return the indices of columns of a frame or an array, given as in `ColumnTransformer`."""
     # An array has no names at which an open slice could start.
-    return _get_column_indices(X, slice(0, None) if key == slice(None) else key)
+    return _get_column_indices(X, slice(0, None) if isinstance(key, slice) and key == slice(None) else key)
 
 
 def in_input_container(estimator, values, X):

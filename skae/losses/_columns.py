@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -153,6 +152,9 @@ class Part:
 
     spread : float or None
         Root of twice the mean gain of a column: for squared error the columns' root mean square about their means.
+
+    at : slice or list of int
+        What selects the columns: a slice if they are neighbours, so that arrays are not copied.
     """
 
     loss: Loss
@@ -160,13 +162,12 @@ class Part:
     weight: float | None = None
     factor: float = field(default=1.0, compare=False)
     spread: float | None = field(default=None, compare=False)
+    at: slice | list = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def at(self):
-        """What selects the columns: a slice if they are neighbours, so that arrays are not copied."""
+    def __post_init__(self):
         first, last = self.columns[0], self.columns[-1]
         are_neighbours = self.columns == tuple(range(first, last + 1))
-        return slice(first, last + 1) if are_neighbours else list(self.columns)
+        object.__setattr__(self, "at", slice(first, last + 1) if are_neighbours else list(self.columns))
 
     @property
     def n_variables(self):

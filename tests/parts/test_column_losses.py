@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ BY_NAME = [("squared_error", ["age", "weight"]), ("categorical", slice("sex_f", 
 BY_NAME += [("cross_entropy", "smoker"), ("poisson", pd.Index(["visits"]))]
 BY_INDEX = [("squared_error", [0, -1]), ("categorical", slice(1, 3)), ("cross_entropy", 3), ("poisson", np.array([4]))]
 MASK = np.array([True, False, False, False, False, True])
+MASK_OF_SEX = np.array([False, True, True, False, False, False])
 BY_MASK = [("squared_error", MASK), ("categorical", [False, True, True, False, False, False]), *BY_INDEX[2:]]
 BY_CALLABLE = [("squared_error", lambda X: [0, 5]), ("categorical", lambda X: slice(1, 3)), *BY_INDEX[2:]]
 BY_SELECTOR = [
@@ -43,6 +45,14 @@ WAYS = {
     "index, sparse": (BY_INDEX, csr_array(ARRAY)),
     "mask": (BY_MASK, ARRAY),
     "callable": (BY_CALLABLE, ARRAY),
+    "array of a callable": (
+        [("squared_error", lambda X: np.array([0, 5])), ("categorical", lambda X: MASK_OF_SEX), *BY_INDEX[2:]],
+        ARRAY,
+    ),
+    "pandas index of a callable": (
+        [("squared_error", lambda X: X.columns[[0, 5]]), ("categorical", lambda X: X.columns[1:3]), *BY_INDEX[2:]],
+        FRAME,
+    ),
     "selector": (BY_SELECTOR, FRAME),
 }
 WEIGHTS = [0.5, 2.0, 3.0, 0.25]
@@ -83,6 +93,13 @@ def test_columns_are_given_as_in_column_transformer(way):
     assert ColumnLosses(entries, balance=False).resolved(X).balanced(lambda: np.ones(6)).declared.losses == tuple(
         expected
     )
+
+
+def test_what_selects_the_columns_of_a_part_is_no_property_with_a_lock():
+    """functools.cached_property has one of the class until Python 3.12, which a forked process may find held."""
+    part = loss_by_column().parts[1]
+    assert vars(part)["at"] == slice(1, 3)
+    assert replace(part, columns=(3, 1)).at == [3, 1]
 
 
 def test_entries_without_columns_are_left_out():

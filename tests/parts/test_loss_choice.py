@@ -1,5 +1,7 @@
 """What loss="auto" chooses, by the types and values of the columns."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -116,6 +118,15 @@ def test_rows_without_weight_do_not_count():
     weights[0] = 0
     assert chosen(pd.DataFrame({"a": column}))[0] == {"a": "squared_error"}
     assert chosen(pd.DataFrame({"a": column}), weights)[0] == {"a": "cross_entropy"}
+
+
+def test_rows_are_not_copied():
+    values, weights = np.random.default_rng(0).uniform(size=(5000, 50)), np.ones(5000)
+    tracemalloc.start()
+    loss_for("auto", "auto", values, values, weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < values.nbytes / 4
 
 
 def test_no_link_goes_with_it():
