@@ -113,11 +113,12 @@ class AutoencoderImputer(BaseImputer):
     -----
     Every outcome is defined:
 
-    - A category that `fit` has not seen is a missing entry, and is filled.
+    - A category that `fit` has not seen counts as a missing entry, and is replaced.
     - In a row without observed entries all are filled as in the mean row.
     - X without missing entries is returned as it is; `fit` learns from it all the same.
     - Integers and booleans are rounded; integers stay between the smallest and the largest observed in `fit`.
-    - Observed entries are never changed.
+    - All other observed entries are returned as they are.
+    - A pandas categorical gets the categories that are filled in and that it lacks.
 
     **The default.** With weight decay :math:`\alpha` the linear autoencoder of rows with covariance :math:`C`
     reconstructs :math:`x` as :math:`x - \alpha C^{-1} (x - \mu)`. Entries that equal their reconstructions are
@@ -276,7 +277,8 @@ class AutoencoderImputer(BaseImputer):
         Raises
         ------
         ValueError
-            If X has other columns than in `fit`, or infinite numbers.
+            If X has other columns than in `fit`, numbers where `fit` had categories or the reverse, or infinite
+            numbers.
 
         Warns
         -----

@@ -22,8 +22,11 @@ import numpy as np
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._imputation.rounds import Rounds
 
-# Entries of the matrices that are inverted at a time.
+# Entries of the matrices that are inverted, or multiplied with rows, at a time.
 _BATCH_ENTRIES = 2**21
+
+# A range of a column that is rounding: those of columns that vary are above 1.
+_CONSTANT = 1e-6
 
 
 def conditional_means(Z, mean, precision, weights=None):
@@ -52,18 +55,24 @@ def conditional_means(Z, mean, precision, weights=None):
     shares = None if weights is None else np.bincount(pattern_of, weights, len(patterns))
     for count in np.unique(counts[counts > 0]):
         of_count = np.flatnonzero(counts == count)
-        for batch in np.array_split(of_count, -(-len(of_count) * count**2 // _BATCH_ENTRIES)):
+        for batch in _batches(of_count, count):
             where = np.nonzero(patterns[batch])[1].reshape(len(batch), count)
             covariances = np.linalg.inv(precision[where[:, :, None], where[:, None, :]])
-            rows = np.flatnonzero(np.isin(pattern_of, batch))
-            place = np.searchsorted(batch, pattern_of[rows])
-            columns = where[place]
-            steps = np.einsum("rij,rj->ri", covariances[place], slopes[rows[:, None], columns])
-            filled[rows[:, None], columns] = mean[columns] - steps
+            for rows in _batches(np.flatnonzero(np.isin(pattern_of, batch)), count):
+                place = np.searchsorted(batch, pattern_of[rows])
+                columns = where[place]
+                steps = np.einsum("rij,rj->ri", covariances[place], slopes[rows[:, None], columns])
+                filled[rows[:, None], columns] = mean[columns] - steps
             if weights is not None:
                 entries = where[:, :, None] * len(mean) + where[:, None, :]
                 total += np.bincount(entries.ravel(), (shares[batch, None, None] * covariances).ravel(), total.size)
     return filled, total.reshape(precision.shape)
+
+
+def _batches(indices, count):
+    """Split indices into parts for which as many matrices, (count, count), are held at a time."""
+    n_parts = -(-len(indices) * count**2 // _BATCH_ENTRIES)
+    return np.array_split(indices, min(n_parts, len(indices)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +102,10 @@ class GaussianRounds(Rounds):
 
     def autoencoder(self, alpha):
         """Return the autoencoder of mean and covariance, all that it depends on, from rows that have these."""
-        values, axes = np.linalg.eigh(self.covariance)
-        offsets = (axes * np.sqrt(len(values) * np.maximum(values, alpha))) @ axes.T
+        varies = np.ptp(self.filled, axis=0) > _CONSTANT
+        values, axes = np.linalg.eigh(self.covariance * np.outer(varies, varies))
+        # Axes without more than the ridge are reconstructed by their mean: rows need not vary along them.
+        offsets = (axes * np.sqrt(len(values) * np.where(values > alpha, values, 0.0))) @ axes.T
         linear = AutoencoderTransformer(len(values), activation="identity", alpha=alpha, solver="svd")
         return linear.fit(np.concatenate([self.mean + offsets, self.mean - offsets]))
 

@@ -80,7 +80,9 @@ class EstimatorRounds(Rounds):
         model.set_params(alpha=alpha).fit(self.filled, sample_weight=weights)
         # A share of the variance is resolved once, since a warm start keeps the architecture.
         model.set_params(warm_start=True, n_components=model.n_components_)
-        filled = np.where(np.isnan(Z), model.reconstruct(self.filled), Z)
+        # A constant column is filled already; what comes near it would be all that varies in a constant table.
+        is_open = np.isnan(Z) & (np.ptp(self.filled, axis=0) > 0)
+        filled = np.where(is_open, model.reconstruct(self.filled), self.filled)
         return replace(self, filled=filled, model=model)
 
     def autoencoder(self, alpha):

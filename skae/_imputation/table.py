@@ -47,8 +47,10 @@ class Numbers:
         # A power of two leaves every digit, and the squares do not overflow.
         exponent = np.frexp(np.abs(values).max())[1]
         scaled = np.ldexp(values, -exponent)
-        mean = np.average(scaled, weights=weights)
-        spread = np.sqrt(np.average((scaled - mean) ** 2, weights=weights)) if values.min() < values.max() else 0.0
+        # The mean of equal values may differ from them by its rounding.
+        is_constant = values.min() == values.max()
+        mean = scaled[0] if is_constant else np.average(scaled, weights=weights)
+        spread = 0.0 if is_constant else np.sqrt(np.average((scaled - mean) ** 2, weights=weights))
         limits = (values.min(), values.max()) if is_integer else None
         ranks = _standardised_ranks(values, weights) if is_linear else None
         return cls(float(np.ldexp(mean, exponent)), float(np.ldexp(spread, exponent)) or 1.0, limits, ranks)
@@ -77,7 +79,10 @@ class Numbers:
 
 
 def _standardised_ranks(values, weights):
-    """Return some of the values and their mid-ranks; None if two values or fewer have ranks in proportion to them."""
+    """Return some of the values and their standardised mid-ranks; None if there are at most two values.
+
+    The ranks of two values are a linear function of them, and say nothing more.
+    """
     knots, numbers = np.unique(values, return_inverse=True)
     if len(knots) < 3:
         return None
@@ -228,12 +233,25 @@ class Table:
 
     def encode(self, X, missing):
         """Return X as columns of numbers, NaN where an entry is missing or its level is unknown."""
-        blocks = [
-            np.where(missing[:, j, None], np.nan, fitted.encode(given.values))
-            for j, (fitted, given) in enumerate(zip(self.columns, read(X, missing), strict=True))
-            if fitted is not None
-        ]
+        blocks = []
+        for j, (fitted, given) in enumerate(zip(self.columns, read(X, missing), strict=True)):
+            if fitted is not None:
+                values = self._of_kind(j, given, missing[:, j])
+                blocks.append(np.where(missing[:, j, None], np.nan, fitted.encode(values)))
         return np.concatenate(blocks, axis=1)
+
+    def _of_kind(self, j, given, missing):
+        """Return the values of a column; ValueError if they are numbers and fit had categories there, or vice versa."""
+        is_number = isinstance(self.columns[j], Numbers)
+        if missing.all():
+            return np.full(len(missing), np.nan if is_number else None)
+        if given.is_number == is_number:
+            return given.values
+        found, expected = ("categories", "numbers") if is_number else ("numbers", "categories")
+        raise ValueError(
+            f"Column {self.names[j]!r} of X holds {found}, such as {given.values[~missing][0]!r}, but held {expected} "
+            f"in fit. Convert it to {expected}."
+        )
 
     def unknown(self, Z):
         """Return a mask of the table's entries that are NaN in the columns of numbers."""
@@ -250,12 +268,23 @@ class Table:
             fitted = self.columns[j]
             values = np.zeros(len(rows)) if fitted is None else fitted.decode(filled[np.ix_(rows, owners == j)])
             if is_frame:
-                column = X.iloc[:, j].copy()
-                column.iloc[rows] = type(column)(values).astype(column.dtype).array
-                result.isetitem(j, column)
+                result.isetitem(j, _filled(X.iloc[:, j], rows, values, not isinstance(fitted, Levels)))
             else:
                 result[rows, j] = values
         return result.iloc[:, self.kept] if is_frame else result[:, self.kept]
+
+
+def _filled(column, rows, values, is_number):
+    """Return a copy of a pandas column with other values in some of its rows, in its dtype if that can hold them."""
+    values, kind = type(column)(values), column.dtype.kind
+    if hasattr(column, "cat"):
+        known = column.cat.categories
+        column = column.cat.add_categories([level for level in values.unique() if level not in known])
+    elif (kind in "iuf") != is_number or (kind == "b" and not all(isinstance(level, bool) for level in values)):
+        column = column.astype(object)
+    result = column.copy()
+    result.iloc[rows] = values.astype(column.dtype).array
+    return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,6 +101,25 @@ def test_other_columns_than_in_fit(frame):
         AutoencoderImputer().fit(FRAME).transform(frame)
 
 
+KINDS = {
+    "numbers as strings": (
+        FRAME.assign(x=["1", None, "3"]),
+        "'x' of X holds categories, such as '1', but held numbers",
+    ),
+    "numbers as flags": (FRAME.assign(x=True), "'x' of X holds categories, such as True, but held numbers in fit"),
+    "categories as numbers": (FRAME.assign(colour=[2.5, np.nan, 1]), "'colour' of X holds numbers, such as .*2.5"),
+    "an array": (np.ones((2, 2)), "'colour' of X holds numbers, such as .*1.0.*, but held categories in fit"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
+def test_another_kind_of_column_than_in_fit(case):
+    X, message = KINDS[case]
+    with pytest.raises(ValueError, match=f"Column {message}"):
+        AutoencoderImputer().fit(FRAME).transform(X)
+
+
 @pytest.mark.parametrize(
     "name", ["AutoencoderTransformer", "DenoisingAutoencoder", "SparseAutoencoder", "ContractiveAutoencoder"]
 )

@@ -1,5 +1,6 @@
 """The linear autoencoder by expectation-maximisation, against conditional means by brute force and known optima."""
 
+import tracemalloc
 from unittest import mock
 
 import numpy as np
@@ -41,6 +42,18 @@ def test_conditional_means_and_covariances_by_brute_force(batch_entries):
     np.testing.assert_allclose(filled, expected, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(covariances, total, rtol=1e-10, atol=1e-10)
     np.testing.assert_array_equal(filled[~np.isnan(Z)], Z[~np.isnan(Z)])
+
+
+def test_many_rows_of_one_pattern_need_no_more_memory_than_the_rows(monkeypatch):
+    """A matrix of the pattern for each row would be 24 MB, and the rows are 0.6 MB."""
+    monkeypatch.setattr(gaussian, "_BATCH_ENTRIES", 2**16)
+    Z = np.random.default_rng(0).normal(size=(2000, 40))
+    Z[:, 1:] = np.nan
+    tracemalloc.start()
+    conditional_means(Z, np.zeros(40), np.eye(40), np.ones(2000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * Z.nbytes
 
 
 def test_a_column_that_depends_on_an_observed_one_is_regressed_on_it():

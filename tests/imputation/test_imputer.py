@@ -116,6 +116,35 @@ def test_ranks_let_it_see_what_is_monotone_but_not_linear():
     assert np.mean((np.polyval(line, X[:60, 1]) - x[:60]) ** 2) > 0.5
 
 
+def constant_table(n_samples):
+    frame = pd.DataFrame({"x": np.full(n_samples, 0.1), "n": np.full(n_samples, 7), "colour": ["red"] * n_samples})
+    return frame.assign(more=1e9)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_samples", [1, 2, 40])
+@pytest.mark.parametrize("n_missing", [0, 1])
+@pytest.mark.parametrize("estimator", [None, AutoencoderTransformer(1, activation="identity", loss="auto")])
+def test_constants_are_filled_without_a_warning(n_samples, n_missing, estimator):
+    """A constant code is all there is to learn."""
+    full = constant_table(n_samples)
+    holes = full.copy()
+    if n_samples > 1:
+        holes.loc[: n_missing - 1, "x"] = np.nan
+        holes.loc[1:n_missing, "colour"] = None
+    filled = AutoencoderImputer(estimator, random_state=0).fit(holes).transform(holes)
+    pd.testing.assert_frame_equal(filled, full, check_dtype=False, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_constants_beside_one_column_that_varies():
+    X = np.column_stack([np.arange(20.0), np.ones((20, 15))])
+    X[3, 0] = X[5, 1] = np.nan
+    filled = AutoencoderImputer(random_state=0).fit_transform(X)
+    assert filled[5, 1] == 1
+    np.testing.assert_allclose(filled[3, 0], np.nanmean(X[:, 0]))
+
+
 # The conventions of imputers ------------------------------------------------------------------------------------------
 
 
@@ -178,6 +207,34 @@ def test_a_level_that_fit_has_not_seen_is_missing():
     pd.testing.assert_frame_equal(filled, imputer.transform(holes.assign(text=pd.Series(pd.NA, holes.index, "str"))))
     assert set(filled["text"]) <= {"high", "middle", "low"}
     assert filled["missingindicator_text"].all()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_categories_that_the_dtype_of_a_column_lacks(ordered):
+    """As where a test set gets its own astype("category")."""
+    factor = np.repeat([0.0, 1.0], 20)
+    train = pd.DataFrame({"x": factor, "colour": np.where(factor > 0, "red", "blue")})
+    test = pd.DataFrame({"x": [0.0, 1.0, 0.0], "colour": pd.Categorical(["blue", None, "green"], ordered=ordered)})
+    imputer = AutoencoderImputer(random_state=0).fit(train.astype({"colour": "category"}))
+    filled = imputer.transform(test)["colour"]
+    assert filled.tolist() == ["blue", "red", "blue"]
+    assert filled.dtype == pd.CategoricalDtype(["blue", "green", "red"], ordered)
+    pd.testing.assert_series_equal(imputer.transform(test[:1])["colour"], test[:1]["colour"])
+
+
+@pytest.mark.parametrize("dtype", [float, object])
+def test_a_column_without_observed_entries_has_no_kind(dtype):
+    imputer = AutoencoderImputer(random_state=0).fit(mixed()[1])
+    holes = mixed()[1].assign(text=np.full(60, np.nan, dtype), float=np.full(60, np.nan, dtype))
+    filled = imputer.transform(holes)
+    assert set(filled["text"]) <= {"high", "middle", "low"}
+    assert np.isfinite(filled["float"].astype(float)).all()
+
+
+def test_no_category_becomes_a_flag():
+    holes = mixed()[1]
+    filled = AutoencoderImputer(random_state=0).fit(holes).transform(holes.assign(text=True))
+    assert set(filled["text"]) <= {"high", "middle", "low"}
 
 
 @pytest.mark.parametrize("placeholder", [-1, -1.0, None, pd.NA])
