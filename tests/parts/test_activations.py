@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from skae.activations import ACTIVATIONS
-from skae.losses import Exponential
+from skae.activations import ACTIVATIONS, Exponential
 
 ALL = {**ACTIVATIONS, "exponential": Exponential()}
 FORMULAS = {

@@ -313,7 +313,7 @@ def test_curvature_is_the_square_of_the_gradient_if_a_loss_says_nothing_else():
 @every_dtype
 def test_curvature_of_the_shifted_poisson_loss_is_that_of_the_plain_one(dtype):
     loss, origin = make_loss("poisson"), np.array([1e-3, 0.5, 3.0, 1e4])
-    shifted, moved = loss.shifted(origin)
+    shifted, moved, _ = loss.shifted(origin)
     np.testing.assert_array_equal(moved, origin)
     raw = make_raw()
     curvature = shifted.curvature((make_targets("poisson") - origin).astype(dtype), raw.astype(dtype))
