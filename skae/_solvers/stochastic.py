@@ -35,6 +35,10 @@ _MIN_ROWS, _MIN_ROWS_OF_DEEP = 2000, 500
 _SLOW, _USUAL_TOL = 0.2, 1e-3
 
 
+# After these L-BFGS goes on, unless the inputs are drawn anew.
+_GOES_ON = (Status.CONVERGED, Status.PRECISION)
+
+
 class StochasticSearch(Solver):
     """K-FAC on minibatches, whose iterates are averaged, then L-BFGS over all rows."""
 
@@ -56,7 +60,7 @@ class StochasticSearch(Solver):
             # Steps on minibatches would undo a start that is already good.
             return JointSearch().solve(problem, context)
         result = _Phase(problem, context).search()
-        if result.status not in (Status.CONVERGED, Status.PRECISION):
+        if result.status not in _GOES_ON:
             return result
         return JointSearch().solve(problem, replace(context, start=context.history.latest.parameters))
 
@@ -110,7 +114,7 @@ class _Phase:
             status,
             self._theta,
             self._evaluation.value,
-            self._gradient_norm(),
+            self._gradient_norm() if self._problem.is_drawn or status not in _GOES_ON else 0.0,
             values[0] - values[-1],
             history.n_iterations,
             history.n_evaluations,

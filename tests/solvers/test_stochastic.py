@@ -243,8 +243,8 @@ def test_the_phase_starts_at_the_mean(tied):
 @pytest.mark.parametrize("tied", [False, True])
 def test_iterates_do_not_rise_and_the_last_is_the_result(kind, tied):
     problem = problem_of(kind, tied=tied)
-    run = searched(problem, max_iter=8)
-    assert len(run.iterates) == run.history.n_iterations == 8
+    run = searched(problem, max_iter=6)
+    assert len(run.iterates) == run.history.n_iterations == 6
     assert run.history.loss_curve == list(run.objectives)
     assert np.all(np.diff(run.objectives) <= 0)
     assert run.objectives[-1] < run.objectives[0]
@@ -271,11 +271,11 @@ def test_the_gradient_norm_of_the_phase(kind):
 
 
 def test_the_history_counts_iterations_and_rows():
-    """The start, then in an iteration 600 rows of steps, which are two passes, and one over all rows."""
+    """The start, then in an iteration 600 rows of steps, which are two passes, and one over all rows; the end."""
     run = phase_of(problem_of(), max_iter=3)
     assert [n_evaluations for *_, n_evaluations in run.iterates] == [1 + 3, 1 + 6, 1 + 9]
-    assert run.history.n_rows_evaluated == 10 * N_ROWS
-    assert (run.result.n_iter, run.result.n_evaluations) == (3, 10)
+    assert run.history.n_rows_evaluated == 11 * N_ROWS
+    assert (run.result.n_iter, run.result.n_evaluations) == (3, 11)
 
 
 def test_the_history_counts_an_evaluation_of_all_draws_as_one():
@@ -288,7 +288,7 @@ def test_the_history_counts_an_evaluation_of_all_draws_as_one():
 def test_many_rows_make_one_pass_an_iteration():
     problem = problem_of(X=make_rows(1310))
     run = phase_of(problem, max_iter=1)
-    assert run.history.n_rows_evaluated == 2 * 1310 + 27 * BATCH  # 1310 / 50 steps, rounded up
+    assert run.history.n_rows_evaluated == 3 * 1310 + 27 * BATCH  # 1310 / 50 steps, rounded up
 
 
 # The end.
@@ -311,7 +311,7 @@ def test_max_iter_after_the_phase():
 def test_max_fun_ends_after_the_iteration_that_reaches_it(kind):
     run = searched(problem_of(kind), max_fun=8, max_iter=1000)
     assert run.result.status == Status.MAX_FUN
-    assert run.history.n_evaluations == run.result.n_evaluations == (9 if kind == "drawn" else 10)
+    assert run.history.n_evaluations == run.result.n_evaluations == (10 if kind == "drawn" else 11)
 
 
 def test_max_fun_after_the_phase():
@@ -343,7 +343,6 @@ def test_the_phase_ends_when_it_gains_too_little_in_a_window(n_iter_no_change, n
     run = phase_of(problem, tol=tol, max_iter=100, n_iter_no_change=n_iter_no_change)
     falls = -n_windows * np.diff(run.objectives) / problem.loss_unit
     assert run.result.status == Status.CONVERGED
-    np.testing.assert_allclose([fall for _, fall, *_ in run.iterates[1:]], falls, rtol=1e-6, atol=1e-12)
     assert np.all(falls[:-1] >= tol)
     assert falls[-1] < tol
 
@@ -357,13 +356,14 @@ def test_a_drawn_problem_ends_when_it_has_gained_too_little_in_the_last_window()
     assert run.result.status == Status.CONVERGED
     assert np.all(falls[:-1] >= tol)
     assert falls[-1] < tol
-    assert run.result.fall == pytest.approx(falls[-1])
+    # What is reported is the fall in n_iter_no_change iterations.
+    np.testing.assert_allclose([fall for _, fall, *_ in run.iterates[10:]], values[:-10] - values[10:], atol=1e-12)
 
 
 def test_without_a_tolerance_the_phase_ends_when_nothing_falls():
     run = phase_of(problem_of(), tol=0, max_iter=1000)
     assert run.result.status == Status.PRECISION
-    assert run.result.fall == 0
+    assert run.objectives[-1] == run.objectives[-2]
     assert np.all(np.diff(run.objectives)[:-1] < 0)
 
 
