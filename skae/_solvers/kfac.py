@@ -25,7 +25,7 @@ _DAMPING, _OWN_DAMPING = 2e-4, 0.3
 # Step size, and share of the former step in the next one.
 _RATE, _MOMENTUM = 0.3, 0.8
 
-# Bound on the change that the curvature predicts for a step, at first, and the steps after which it is half of that: the
+# Bound on the change that the curvature predicts for a step, at first, and the steps after which it is half of that:
 # noise becomes larger than what is left to gain. On MNIST deep nets stall with a larger bound, and tied matrices, whose
 # two parts lack the terms between them, are slower with the smaller one.
 _RADIUS, _TIED_RADIUS, _HALVING_STEPS = 1.5e-3, 1e-2, 250
