@@ -52,8 +52,8 @@ CASES = {
 
 
 # Lowest objectives on the rows of MNIST, of `--references` with 150 s (deep: 300 s) on one core, seed 0: skae's, which
-# were lower than those of the averaged Adam with 0.001/100 and 0.003/100. KL and squared
-# error: of the table in README.md.
+# were lower than those of the averaged Adam with 0.001/100 and 0.003/100 where these were run. KL and squared error: of
+# the table in README.md.
 REFERENCES = {
     "squared error": 3.640,
     "KL": 2.272,
