@@ -63,6 +63,19 @@ def random_theta(objective, seed=1):
     return 0.7 * np.random.default_rng(seed).standard_normal(objective.size)
 
 
+def assert_the_value_alone_is_the_same(objective, theta):
+    """Before and after a gradient, whose buffers it shares."""
+    first = objective.value(theta)
+    expected = objective(theta)
+    for alone in (first, objective.value(theta)):
+        assert alone.gradient is None
+        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
+        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+        for part, other in zip(alone.last_layer or (), expected.last_layer or (), strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-13)
+    np.testing.assert_array_equal(objective(theta).gradient, expected.gradient)
+
+
 def assert_block_size_does_not_matter(make_objective, sizes, dtype):
     """`make_objective(block_size=...)` gives the same values and gradients to the rounding of the dtype."""
     first, *others = [make_objective(block_size=size) for size in sizes]

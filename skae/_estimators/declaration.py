@@ -59,7 +59,7 @@ solver : {{"auto", "svd", "varpro", "kfac", "lbfgs"}}, default={solver}
     over the rows, or over 20,000 if they are fewer, and the objective of all rows decides when "lbfgs" goes on. If the
     inputs are corrupted anew, minibatches get new noise, a fixed set of draws decides, and the search ends there. A
     warm start goes to "lbfgs" at once, unless they are. "lbfgs" searches over all parameters. "auto" takes the first of
-    these that applies to the other parameters, but "kfac" only where it is faster: for inputs that are corrupted
+    these that applies to the other parameters, but "kfac" only where it pays: for inputs that are corrupted
     anew, and from 2000 rows on, or 500 with `hidden_layer_sizes`.
 
 init : {{"glorot", "pca"}}, default={init}

@@ -102,9 +102,6 @@ class History:
         After each iteration; the second one stays empty if no rows are held out.
 
     latest : Iterate
-
-    was_stopped : bool
-        Whether a watcher has asked to stop.
     """
 
     def __init__(self, solver, n_rows, watchers, patience=None, loss_of=None):
@@ -115,7 +112,6 @@ class History:
         self.n_iterations = self.n_rows_evaluated = 0
         self.loss_curve, self.validation_loss_curve = [], []
         self.latest = None
-        self.was_stopped = False
 
     @property
     def n_evaluations(self):
@@ -129,7 +125,6 @@ class History:
         self._record(iterate)
         requests = [watch(iterate) for watch in self._watchers]
         if any(requests):
-            self.was_stopped = True
             raise StopIteration
 
     def add_only(self, terms, parameters_of):

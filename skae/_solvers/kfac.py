@@ -19,15 +19,15 @@ import numpy as np
 
 from skae._network.propagation import every_output, layer_deltas
 
-# In units of the objective: of every layer, and of the layer's own mean curvature.
+# Damping of the curvature: in the unit of the objective, and as a share of the layer's own mean curvature.
 _DAMPING, _OWN_DAMPING = 2e-4, 0.3
 
 # Step size, and share of the former step in the next one.
 _RATE, _MOMENTUM = 0.3, 0.8
 
-# Bound on what the first step changes, by the curvature, and the number of steps after which the bound is half of that:
-# it falls as the noise becomes larger than what is left to gain. On MNIST deep nets stall above it, and tied matrices,
-# whose two parts lack the terms between them, are slower below theirs.
+# Bound on the change that the curvature predicts for a step, at first, and the steps after which it is half of that:
+# noise becomes larger than what is left to gain. On MNIST deep nets stall with a larger bound, and tied matrices, whose
+# two parts lack the terms between them, are slower with the smaller one.
 _RADIUS, _TIED_RADIUS, _HALVING_STEPS = 1.5e-3, 1e-2, 250
 
 # Shares of the former means in the means of moments and of iterates.
@@ -63,8 +63,11 @@ class KFAC:
         self._velocity, self._natural = np.zeros((2, len(theta)), dtype=theta.dtype)
         self._n_observed = 0
         weights, _ = layout.views(theta)
-        block = _TiedBlock if layout.is_tied else _Block
-        self._blocks = [block(index, len(weights)) for index in range(len(layout.distinct(weights)))]
+        last = len(weights) - 1
+        self._blocks = [
+            _TiedBlock(index, last - index) if layout.is_tied else _Block(index)
+            for index in range(len(layout.distinct(weights)))
+        ]
 
     def observe(self, moments):
         """Take the pairs of moments, of inputs and of gradients, of each layer into the running means, if finite."""
@@ -118,7 +121,7 @@ class KFAC:
 class _Block:
     """The curvature of one layer's weights and intercept."""
 
-    def __init__(self, index, n_layers):
+    def __init__(self, index):
         self._index = index
 
     def invert(self, moments, damping):
@@ -137,8 +140,8 @@ class _Block:
 class _TiedBlock:
     """The curvature of one tied matrix and of the intercepts of its two layers, as if they were independent."""
 
-    def __init__(self, index, n_layers):
-        self._index, self._mirrored = index, n_layers - 1 - index
+    def __init__(self, index, mirrored):
+        self._index, self._mirrored = index, mirrored
 
     def invert(self, moments, damping):
         (A, G), (H, R) = moments[self._index], moments[self._mirrored]  # H, R: A_2, G_2

@@ -34,6 +34,8 @@ _MIN_ROWS, _MIN_ROWS_OF_DEEP = 2000, 500
 # Steps are halved after an iteration that falls by less than this share of tol, or of the default tol if that is less.
 _SLOW, _USUAL_TOL = 0.2, 1e-3
 
+# Share of the former mean code in the one that the penalties see: a minibatch is a small sample.
+_CODE_MEMORY = 0.99
 
 # After these L-BFGS goes on, unless the inputs are drawn anew.
 _GOES_ON = (Status.CONVERGED, Status.PRECISION)
@@ -87,7 +89,7 @@ class _Phase:
         self._on_all = objective_class(problem)(problem, self._variables, **options)
         self._batches = _rows_of_batches(problem.weights, context.rng)
         self._on_batch = Objective(problem.batch(next(self._batches), self._rng), self._variables, **options)
-        self._on_batch.mean_code_memory = 0.99
+        self._on_batch.mean_code_memory = _CODE_MEMORY
 
     def search(self):
         """Search until all rows no longer gain, or a cap or a watcher ends it; return the SolverResult."""
@@ -151,9 +153,11 @@ class _Phase:
             history.add(**self._point(), fall=values[0] - values[-1])
         except StopIteration:
             return Status.CALLBACK
-        cap = None
-        if history.n_iterations >= limits.max_iter or history.n_evaluations >= limits.max_fun:
-            cap = Status.MAX_ITER if history.n_iterations >= limits.max_iter else Status.MAX_FUN
+        caps = {
+            Status.MAX_ITER: history.n_iterations >= limits.max_iter,
+            Status.MAX_FUN: history.n_evaluations >= limits.max_fun,
+        }
+        cap = next((status for status, is_hit in caps.items() if is_hit), None)
         if cap and not self._problem.is_drawn:
             return cap  # L-BFGS would have to go on
         return self._status_after(values) or cap

@@ -102,8 +102,7 @@ class CentredVariables:
 
     def with_plain_decoder(self, theta):
         """Return these variables without the offsets of a tied decoder, and the theta of the same parameters."""
-        depth = self.layout.n_layers // 2
-        offsets = [*self._offsets[:depth], *[None] * depth]
+        offsets = [*self._offsets[: self.layout.depth], *[None] * self.layout.depth]
         plain = CentredVariables(self.layout, self._scales, self._units, offsets, self.dtype)
         self.to_parameters(theta, parameters := np.empty_like(theta), SERIAL)
         return plain, plain.from_parameters(parameters)

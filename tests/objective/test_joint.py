@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from problems import (
     assert_block_size_does_not_matter,
+    assert_the_value_alone_is_the_same,
     assert_threads_do_not_matter,
     make_problem,
     parameters_at,
@@ -149,21 +150,29 @@ def assert_gradient(objective, theta, case=""):
     np.testing.assert_allclose(objective(theta)[1] @ direction, numeric, rtol=2e-6, atol=2e-7, err_msg=case)
 
 
-@pytest.mark.covering(
-    activation=[*ACTIVATIONS],
-    loss_and_link=LINKS,
-    depth=[1, 2, 3],
-    ties=["untied", "tied"],
-    penalty=[*PENALTY_SETS],
-    corruption=[*CORRUPTIONS],
-    weighting=[*WEIGHTS],
-    strength=3,
-)
+COVERED = {
+    "activation": [*ACTIVATIONS],
+    "loss_and_link": LINKS,
+    "depth": [1, 2, 3],
+    "ties": ["untied", "tied"],
+    "penalty": [*PENALTY_SETS],
+    "corruption": [*CORRUPTIONS],
+    "weighting": [*WEIGHTS],
+}
+
+
+def objective_for(architecture, penalty, corruption, weighting):
+    """Return the Objective of these names, and its penalties."""
+    penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
+    objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+    return objective, penalties
+
+
+@pytest.mark.covering(**COVERED, strength=3)
 def test_value_and_gradient(activation, loss_and_link, depth, ties, penalty, corruption, weighting):
     """The value is that of the formulas; the gradient is that of finite differences."""
     architecture = make_architecture(activation, *loss_and_link, depth, ties == "tied")
-    penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
-    objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+    objective, penalties = objective_for(architecture, penalty, corruption, weighting)
     theta = random_theta(objective)
     expected = plain_value(objective, architecture, activation, *loss_and_link, penalties, theta)
     value, _, terms, _ = objective(theta)
@@ -180,8 +189,7 @@ def test_value_and_gradient(activation, loss_and_link, depth, ties, penalty, cor
 def test_gradient_over_the_whole_grid(activation, loss, link, depth, tied):
     architecture = make_architecture(activation, loss, link, depth, tied)
     for penalty, corruption, weighting in product(PENALTY_SETS, CORRUPTIONS, WEIGHTS):
-        penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
-        objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
+        objective, _ = objective_for(architecture, penalty, corruption, weighting)
         assert_gradient(objective, random_theta(objective), f"{penalty}, {corruption}, {weighting}")
 
 
@@ -304,28 +312,11 @@ def test_variables_leave_the_objective_as_it_is():
 # The value alone, curvatures of the penalties, and theta in single precision.
 
 
-@pytest.mark.covering(
-    activation=[*ACTIVATIONS],
-    loss_and_link=LINKS,
-    depth=[1, 2, 3],
-    ties=["untied", "tied"],
-    penalty=[*PENALTY_SETS],
-    corruption=[*CORRUPTIONS],
-    weighting=[*WEIGHTS],
-)
+@pytest.mark.covering(**COVERED)
 def test_the_value_alone(activation, loss_and_link, depth, ties, penalty, corruption, weighting):
-    """Before and after a gradient, whose buffers it shares."""
     architecture = make_architecture(activation, *loss_and_link, depth, ties == "tied")
-    penalties, (weights, block_size) = allowed(PENALTY_SETS[penalty], architecture), WEIGHTS[weighting]
-    objective = make_objective(architecture, penalties, CORRUPTIONS[corruption], weights, block_size=block_size)
-    theta = random_theta(objective)
-    first = objective.value(theta)
-    expected = objective(theta)
-    for alone in (first, objective.value(theta)):
-        assert alone.gradient is None
-        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
-        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
-    np.testing.assert_array_equal(objective(theta).gradient, expected.gradient)
+    objective, _ = objective_for(architecture, penalty, corruption, weighting)
+    assert_the_value_alone_is_the_same(objective, random_theta(objective))
 
 
 def test_the_value_alone_with_threads(monkeypatch):

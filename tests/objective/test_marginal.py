@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from problems import (
     assert_block_size_does_not_matter,
+    assert_the_value_alone_is_the_same,
     assert_threads_do_not_matter,
     parameters_at,
     random_theta,
@@ -365,13 +366,7 @@ def test_indices_of_64_bits():
 @pytest.mark.parametrize("corruption", [Masking(0.3, fill=0.7), Gaussian(0.4)], ids=repr)
 def test_the_value_alone(corruption, activation, kind):
     objective = objective_of(noisy_problem(corruption, None, activation, kind, penalties=[WeightDecay(0.1)]), kind)
-    theta = random_theta(objective)
-    first = objective.value(theta)
-    expected = objective(theta)
-    for alone in (first, objective.value(theta)):
-        assert alone.gradient is None
-        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
-        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
+    assert_the_value_alone_is_the_same(objective, random_theta(objective))
 
 
 @every_smooth

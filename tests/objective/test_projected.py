@@ -7,7 +7,13 @@ from typing import ClassVar
 import numpy as np
 import problems
 import pytest
-from problems import assert_block_size_does_not_matter, assert_threads_do_not_matter, parameters_at, random_theta
+from problems import (
+    assert_block_size_does_not_matter,
+    assert_the_value_alone_is_the_same,
+    assert_threads_do_not_matter,
+    parameters_at,
+    random_theta,
+)
 
 from skae._network.architecture import Architecture
 from skae._network.parameters import Layout
@@ -101,13 +107,17 @@ def least_squares_value(H, X, weights=None):
 # Against finite differences and against the joint objective.
 
 
+def grid_of(activation, depth):
+    architecture = make_architecture(activation, depth)
+    for penalties, corruption, weights, block_size in GRID:
+        yield project(make_problem(architecture, penalties, None, corruption, weights), block_size=block_size)
+
+
 @every_depth
 @every_activation
 def test_gradient_over_the_whole_grid(activation, depth):
     """Along a random direction, in which a wrong entry shows."""
-    architecture = make_architecture(activation, depth)
-    for penalties, corruption, weights, block_size in GRID:
-        objective = project(make_problem(architecture, penalties, None, corruption, weights), block_size=block_size)
+    for objective in grid_of(activation, depth):
         theta = random_theta(objective)
         direction = np.random.default_rng(2).standard_normal(len(theta))
         expected = slope(objective, theta, direction)
@@ -601,13 +611,5 @@ def test_a_contraction_of_rows_is_no_decay_of_the_last_layer():
 @every_depth
 @every_activation
 def test_the_value_alone(activation, depth):
-    architecture = make_architecture(activation, depth)
-    for penalties, corruption, weights, block_size in GRID:
-        objective = project(make_problem(architecture, penalties, None, corruption, weights), block_size=block_size)
-        theta = random_theta(objective)
-        alone, expected = objective.value(theta), objective(theta)
-        assert alone.gradient is None
-        np.testing.assert_allclose(alone.value, expected.value, rtol=1e-13)
-        np.testing.assert_allclose(alone.terms, expected.terms, rtol=1e-13)
-        for part, other in zip(alone.last_layer, expected.last_layer, strict=True):
-            np.testing.assert_allclose(part, other, rtol=1e-13)
+    for objective in grid_of(activation, depth):
+        assert_the_value_alone_is_the_same(objective, random_theta(objective))

@@ -278,8 +278,8 @@ def test_contraction_in_chunks_of_rows(depth, monkeypatch):
         (KLSparsity(0.7, 0.2), "logistic", 0.2),
         (KLSparsity(0.7, 0.2), "tanh", -0.6),
         (KLSparsity(0.0, 0.2), "logistic", None),
-        (Contraction(0.7), "logistic", 0.1),
-        (Contraction(0.7), "tanh", -0.8),
+        (Contraction(0.7), "logistic", 0.25),
+        (Contraction(0.7), "tanh", -0.5),
         (Contraction(0.0), "tanh", None),
         *((Contraction(0.7), unbounded, None) for unbounded in ("identity", "relu", "softplus")),
         (L1Sparsity(0.7), "tanh", None),
@@ -287,7 +287,7 @@ def test_contraction_in_chunks_of_rows(depth, monkeypatch):
     ],
 )
 def test_start_code(penalty, activation, expected):
-    """The target, and a tenth of the range of units that saturate, if they are tied."""
+    """The target, and a quarter of the range of units that saturate, if they are tied."""
     g = ACTIVATIONS[activation]
     tied, untied = (Architecture((5, 3), g, g, make_loss("squared_error"), tied) for tied in (True, False))
     assert penalty.start_code(tied) == (expected if expected is None else pytest.approx(expected))

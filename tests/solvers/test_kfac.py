@@ -76,7 +76,7 @@ def assert_close(found, expected, dtype):
 @pytest.mark.parametrize("diagonals", list(product([False, True], repeat=2)))
 def test_a_block_against_a_dense_solution(diagonals, dtype, rng):
     (A, dense_A), (G, dense_G) = map(side, (moment(N + 1, rng, 0.7), moment(K, rng)), diagonals)
-    block = _Block(1, 2)
+    block = _Block(1)
     block.invert(rounded([(np.eye(2), np.eye(2)), (A, G)], dtype), OF_ALL + DECAY)
     own = OF_OWN * np.trace(dense_A) / (N + 1) * np.trace(dense_G) / K
     F = np.kron(*damped(dense_A, dense_G, OF_ALL + DECAY + own))
@@ -94,7 +94,7 @@ def test_a_tied_block_against_a_dense_solution(diagonals, dtype, rng):
     u = 0.7
     made = moment(N + 1, rng, 0.4), moment(K, rng), moment(K + 1, rng, u), moment(N, rng)
     (A, dense_A), (G, dense_G), (H, dense_H), (R, dense_R) = map(side, made, diagonals)
-    block = _TiedBlock(0, 2)
+    block = _TiedBlock(0, 1)
     block.invert(rounded([(A, G), (H, R)], dtype), OF_ALL + DECAY)
 
     # The decoder's pre-activation i is sum_j h_j W_ij + u c_i: H without u, and R without a row of the encoder's b.
@@ -115,7 +115,7 @@ def test_a_tied_block_against_a_dense_solution(diagonals, dtype, rng):
 
 @every_tying
 def test_threads_do_not_change_a_block(tied, rng):
-    block = (_TiedBlock if tied else _Block)(0, 2)
+    block = _TiedBlock(0, 1) if tied else _Block(0)
     block.invert([(moment(N + 1, rng), moment(K, rng)), (moment(K + 1, rng), rng.uniform(size=N))], DECAY)
     dW, db, dc = rng.standard_normal((N, K)), rng.standard_normal(K), rng.standard_normal(N)
     gradient = ([dW, dW.T], [db, dc])
@@ -133,7 +133,7 @@ def test_moments_of_constant_zeros_leave_the_damping(diagonals, tied):
     A, G = (
         side(np.zeros((width, width)), is_diagonal)[0] for width, is_diagonal in zip((N + 1, K), diagonals, strict=True)
     )
-    block = (_TiedBlock if tied else _Block)(0, 2)
+    block = _TiedBlock(0, 1) if tied else _Block(0)
     block.invert([(A, G), (np.zeros((K + 1, K + 1)), np.zeros(N))], DECAY)
     gradient = ([np.ones((N, K)), np.ones((K, N))], [np.ones(K), np.ones(N)])
     (W, _), (b, c) = preconditioned(block, gradient, np.float64)

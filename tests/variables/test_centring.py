@@ -176,7 +176,7 @@ def test_the_code_starts_where_it_is_asked_to(tied, widths, n_layers, rng):
     [
         ("logistic", KLSparsity(0.3, 0.2), np.log(0.2 / 0.8), 0.2),
         ("tanh", KLSparsity(0.3, 0.2), np.arctanh(-0.6), -0.6),
-        ("tanh", Contraction(0.3), np.arctanh(-0.8), -0.8),
+        ("tanh", Contraction(0.3), np.arctanh(-0.5), -0.5),
         ("logistic", KLSparsity(0.0, 0.2), 0.0, 0.5),
         ("relu", Contraction(0.3), 0.0, None),
     ],
