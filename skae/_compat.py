@@ -14,7 +14,12 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_adapter_from_container, _get_container_adapter
+from sklearn.utils._set_output import (
+    ADAPTERS_MANAGER,
+    _get_adapter_from_container,
+    _get_container_adapter,
+    check_library_installed,
+)
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -122,6 +127,7 @@ def in_container_of(X, values):
 def to_frame(values, columns, X):
     """Return values in a frame of the kind of X, with its index, or in a pandas frame if X is none."""
     adapter = _adapter_of(X) or ADAPTERS_MANAGER.adapters["pandas"]
+    check_library_installed(adapter.container_lib)
     return adapter.create_container(values, X, columns=columns)
 
 

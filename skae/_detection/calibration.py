@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# Rows are odd beyond the third quartile plus so many interquartile ranges of the log errors (Tukey's fence), and at
-# least so many of the training rows: nothing is beyond the fence if there are few columns, or if X has no tails.
+# Rows are odd beyond the third quartile plus so many interquartile ranges of the log errors (Tukey's fence), and so
+# many of the training rows in any case: nothing is beyond the fence if there are few columns, or if X has no tails.
 _FENCE, _LEAST = 1.5, 0.01
 
 # Smallest typical error of a column, in units of the columns' mean.
@@ -45,24 +45,22 @@ def scores(blocks, typical):
 def offset(scores, weights, contamination):
     """Return the score below which rows are odd: a share of the weight, or if that is "auto" what is beyond a fence."""
     if contamination == "auto":
-        return max(_fence(scores, weights), _below(scores, weights, _LEAST))
-    return _below(scores, weights, contamination)
+        return max(_fence(scores, weights), _above(scores, weights, _LEAST))
+    return _above(scores, weights, contamination)
 
 
 def _fence(scores, weights):
     logs = np.log(np.maximum(-scores, np.finfo(np.float64).tiny))
-    low, high = (_quantile(logs, weights, share) for share in (0.25, 0.75))
+    low, high = np.quantile(logs, [0.25, 0.75], weights=weights, method="inverted_cdf")
     return -float(np.exp(high + _FENCE * (high - low)))
 
 
-def _below(scores, weights, share):
-    """Return a number with at least a share of the weight below it, unless the scores do not differ."""
-    last = _quantile(scores, weights, share)
-    above = scores[scores > last]
+def _above(scores, weights, share):
+    """Return a number below which are as many of the lowest scores as have at most a share of the weight."""
+    values, numbers = np.unique(scores, return_inverse=True)
+    masses = np.cumsum(np.bincount(numbers, weights))
+    n_below = np.searchsorted(masses / masses[-1], share, side="right")
+    if n_below == 0:
+        return float(values[0])
     # Half way to the next score, so that rounding does not move a row to the other side.
-    return float(last + (above.min() - last) / 2 if len(above) else last)
-
-
-def _quantile(values, weights, share):
-    """Return the smallest value such that it and those below have at least a share of the weight."""
-    return np.quantile(values, share, weights=weights, method="inverted_cdf")
+    return float(values[n_below - 1] + (values[n_below] - values[n_below - 1]) / 2)

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from skae._compat import InvalidParameterError, fit_context, is_pandas_frame, one_of, reals, safe_indexing, to_frame
+from skae._compat import InvalidParameterError, fit_context, one_of, reals, safe_indexing, to_frame
 from skae._detection import calibration
 from skae._detection.model import autoencoder_of, column_errors, column_names, default_estimator, fitted, seeded
 from skae._estimators.base import BaseAutoencoder
@@ -22,7 +22,90 @@ _MAX_REFITS = 3
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
-    r"""TODO."""
+    r"""Detector of odd rows: those that an autoencoder of the training rows reconstructs badly.
+
+    The error of an entry is what the autoencoder's loss exceeds that of a perfect reconstruction by, in units of the
+    typical error of its column; the error of a row is the mean over its columns. Ordinary rows have errors about 1.
+    `explain` shows which columns make a row odd.
+
+    Parameters
+    ----------
+    estimator : estimator object or None, default=None
+        An AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder, with any loss, or
+        a Pipeline whose last step is one. A Pipeline may take any X that its first step takes, such as tables with
+        categories or texts. None: `StandardScaler(with_mean=False)`, then the linear autoencoder
+        `AutoencoderTransformer(activation="identity", alpha=0.5)`, for X of numbers.
+
+    contamination : float in (0, 0.5] or "auto", default="auto"
+        Share of the training rows to call odd, at most: equal scores are called odd together or not at all. "auto":
+        rows whose log error is beyond the third quartile plus 1.5 interquartile ranges, and in any case the worst
+        hundredth of the training rows.
+
+    random_state : int, RandomState instance or None, default=None
+        Sets every `random_state` of the `estimator`, and of its steps, that is None. Pass an int for the same result in
+        every call. The default is deterministic.
+
+    Attributes
+    ----------
+    estimator_ : estimator object
+        The fitted autoencoder or Pipeline.
+
+    offset_ : float
+        The score below which rows are odd.
+
+    typical_errors_ : ndarray of shape (n_columns,)
+        Mean error of each column of what the autoencoder gets, over the rows of the last fit; at least a tenth of the
+        mean over the columns.
+
+    n_features_in_ : int
+        Number of features seen during `fit`, if the first step counts them.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during `fit`, if X has names that are all strings.
+
+    See Also
+    --------
+    skae.metrics.feature_errors : Squared residuals of any transformer, in the units of X.
+
+    sklearn.ensemble.IsolationForest : Odd rows by random splits of the columns.
+
+    sklearn.neighbors.LocalOutlierFactor : Odd rows by the distances of neighbours.
+
+    Notes
+    -----
+    Let :math:`e_{ij}` be the error of an entry, :math:`t_j` its mean over the rows of the last fit and
+    :math:`r_{ij} = e_{ij} / t_j`. The score of a row is
+
+    .. math:: -\frac1n \sum_{j=1}^n \rho(r_{ij}), \qquad
+              \rho(r) = r \text{ for } r \le 9, \quad 6 \sqrt r - 9 \text{ beyond},
+
+    so that an entry three times as far off as usual counts in full, and farther ones in proportion to their distance.
+
+    After each fit the rows that the detector calls odd are left out, and the next fit is to the others, three times at
+    most, or until they are the same rows. `offset_` is that of the scores of all training rows. If many of them are odd
+    and alike, "auto" sees no gap: set `contamination` to an upper bound of their share.
+
+    The fit of the default is in closed form: one eigendecomposition of the covariance of the columns. With it,
+    sparse X stays sparse.
+
+    References
+    ----------
+    P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical Statistics 35, 1964.
+
+    J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skae import AutoencoderOutlierDetector
+    >>> X = load_wine(as_frame=True).data
+    >>> detector = AutoencoderOutlierDetector().fit(X)
+    >>> odd = X.iloc[[0]].assign(hue=3.0)
+    >>> detector.predict(X.iloc[[0]]), detector.predict(odd)
+    (array([1]), array([-1]))
+    >>> detector.explain(odd).columns[0]
+    'hue'
+    """
 
     _parameter_constraints = {
         "estimator": [None, BaseAutoencoder, Pipeline],
@@ -99,6 +182,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
             before, kept = kept, scores >= self.offset_
             if np.array_equal(before, kept):
                 break
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
 
     def _training_rows(self, X, sample_weight):
         """Return the rows of positive weight and their weights; merged, in an order of their own, before the default.
@@ -112,7 +198,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         rows = validated_input(self, X, reset=True)
         distinct = distinct_rows(rows, validated_weights(sample_weight, rows))
         firsts = distinct.first(np.ones(len(distinct.weights), dtype=bool))
-        return safe_indexing(X if is_pandas_frame(X) else rows, firsts), distinct.weights
+        return safe_indexing(X if hasattr(X, "columns") else rows, firsts), distinct.weights
 
     def _fit_to(self, estimator, X, weights):
         """Fit to the rows of positive weight, and return the scores of all."""

@@ -9,9 +9,9 @@ from sklearn.utils.validation import has_fit_parameter
 from skae._compat import feature_names_in
 from skae._estimators.autoencoder import AutoencoderTransformer
 
-# Weight decay of the default. Principal components of standardised columns with less variance are not reconstructed,
-# so that the autoencoder learns nothing from rows that are odd in their own way.
-_ALPHA = 1.0
+# Weight decay of the default: principal components of standardised columns with less variance are not reconstructed,
+# and the others are shrunk, so that little is learned from odd rows.
+_ALPHA = 0.5
 
 
 def default_estimator():
