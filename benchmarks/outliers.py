@@ -182,7 +182,9 @@ def best_forms(results):
     """Return the form of each contender that has the largest mean area."""
     keys = next(iter(results.values()))
     means = {key: np.mean([runs[key][:, 0].mean() for runs in results.values()]) for key in keys}
-    return [max((key for key in keys if key[0] == name), key=means.get) for name in dict.fromkeys(key[0] for key in keys)]
+    return [
+        max((key for key in keys if key[0] == name), key=means.get) for name in dict.fromkeys(key[0] for key in keys)
+    ]
 
 
 def print_cases(results, forms):

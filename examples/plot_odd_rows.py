@@ -7,10 +7,10 @@ into scores: the error of each entry in units of its column's typical error, ave
 columns responsible, which an isolation forest does not.
 
 The ordinary rows are the benign tumours of the breast cancer data, and the odd ones come from two sources: malignant
-tumours, and benign ones with one wrong entry, taken from another tumour. The first table gives the area under the ROC curve for
-held-out ordinary rows against each kind: 1.0 means perfect separation, 0.5 none. The forest sees each column on its
-own, so that an entry is odd for it only if it is extreme; the detector sees what contradicts the other columns. The
-second table counts how often the wrong column is the first, or among the first three, of `explain`.
+tumours, and benign ones with one wrong entry, taken from another tumour. The first table gives the area under the ROC
+curve for held-out ordinary rows against each kind: 1.0 means perfect separation, 0.5 none. The forest sees each column
+on its own, so that an entry is odd for it only if it is extreme; the detector sees what contradicts the other columns.
+The second table counts how often the wrong column is the first, or among the first three, of `explain`.
 
 The left part of the figure shows the scores of all kinds and the offset below which rows are called odd. Most rows with
 one wrong entry look ordinary as a whole. The right part shows the errors of three odd tumours, in the columns that come
@@ -54,9 +54,7 @@ def print_areas(detectors, ordinary, odd_rows):
 
 
 def print_ranks(detector, wrong, wrong_names):
-    ranks = [
-        list(detector.explain(wrong.iloc[[row]]).columns).index(name) for row, name in enumerate(wrong_names)
-    ]
+    ranks = [list(detector.explain(wrong.iloc[[row]]).columns).index(name) for row, name in enumerate(wrong_names)]
     print("\n| the wrong column is | first | among three | by chance |")
     print("| --- | --- | --- | --- |")
     chance = f"{1 / wrong.shape[1]:.0%}, {3 / wrong.shape[1]:.0%}"

@@ -52,7 +52,9 @@ def test_weights_repeat_rows(contamination):
     rng = np.random.default_rng(0)
     values, weights = -rng.chisquare(3, size=50), rng.integers(1, 4, size=50)
     repeated = np.repeat(values, weights)
-    assert offset(values, weights.astype(float), contamination) == offset(repeated, np.ones(len(repeated)), contamination)
+    assert offset(values, weights.astype(float), contamination) == offset(
+        repeated, np.ones(len(repeated)), contamination
+    )
 
 
 def test_auto_is_tukey_s_fence_of_the_log_errors():

@@ -13,7 +13,6 @@ from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
@@ -97,7 +96,9 @@ def test_scores_by_hand():
     np.testing.assert_allclose(detector.explain(X)[["x0", "x1", "x2", "x3"]], expected, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ["poisson", "cross_entropy", ColumnLosses([("poisson", [0]), ("cross_entropy", [1, 2])])])
+@pytest.mark.parametrize(
+    "loss", ["poisson", "cross_entropy", ColumnLosses([("poisson", [0]), ("cross_entropy", [1, 2])])]
+)
 def test_errors_of_any_loss_are_what_is_lost_beyond_a_perfect_reconstruction(loss):
     """So they are at least 0, though the Poisson loss itself may be negative."""
     X = np.random.default_rng(0).integers(0, 2, size=(40, 3)).astype(float)
@@ -185,7 +186,9 @@ def test_odd_rows_are_left_out_of_the_last_fit():
 def test_the_number_of_fits_is_bounded(monkeypatch):
     fits = []
     fit = AutoencoderTransformer.fit
-    monkeypatch.setattr(AutoencoderTransformer, "fit", lambda self, X, *a, **k: fits.append(len(X)) or fit(self, X, *a, **k))
+    monkeypatch.setattr(
+        AutoencoderTransformer, "fit", lambda self, X, *a, **k: fits.append(len(X)) or fit(self, X, *a, **k)
+    )
     AutoencoderOutlierDetector(contamination=0.5).fit(rows())
     assert 2 <= len(fits) <= 4
     assert fits[0] == 200
