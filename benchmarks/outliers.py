@@ -57,7 +57,7 @@ HELD_OUT = [
 
 @cache
 def load(name, folder):
-    """Return the rows, their labels as strings and an unfitted preparation."""
+    """Return the rows, their labels and an unfitted preparation."""
     if name == "iris":
         return *load_iris(return_X_y=True), make_pipeline("passthrough")
     data = load_set(name, folder, ROWS)
