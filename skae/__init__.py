@@ -1,6 +1,7 @@
 """Regularised autoencoders as scikit-learn transformers."""
 
 from skae import activations, corruption, impute, losses, metrics, penalties
+from skae._detection.detector import AutoencoderOutlierDetector
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
@@ -9,6 +10,7 @@ from skae._network.network import Network
 from skae._version import __version__
 
 __all__ = [
+    "AutoencoderOutlierDetector",
     "AutoencoderTransformer",
     "ContractiveAutoencoder",
     "DenoisingAutoencoder",

@@ -14,7 +14,12 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
+from sklearn.utils._set_output import (
+    ADAPTERS_MANAGER,
+    _get_adapter_from_container,
+    _get_container_adapter,
+    check_library_installed,
+)
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -45,6 +50,7 @@ __all__ = [
     "reals",
     "safe_indexing",
     "some_rows",
+    "to_frame",
 ]
 
 
@@ -114,10 +120,20 @@ def some_rows(X, rows):
 
 def in_container_of(X, values):
     """Return values of the shape of X: in a frame with its names and index if X is a pandas or polars frame."""
-    if not hasattr(X, "columns"):
-        return values
+    adapter = _adapter_of(X)
+    return values if adapter is None else adapter.create_container(values, X, columns=X.columns)
+
+
+def to_frame(values, columns, X):
+    """Return values in a frame of the kind of X, with its index, or in a pandas frame if X is none."""
+    adapter = _adapter_of(X) or ADAPTERS_MANAGER.adapters["pandas"]
+    check_library_installed(adapter.container_lib)
+    return adapter.create_container(values, X, columns=columns)
+
+
+def _adapter_of(X):
+    """Return what makes frames of the kind of X, or None if X is no frame that scikit-learn makes."""
     try:
-        adapter = _get_adapter_from_container(X)
-    except ValueError:  # a frame that scikit-learn does not make
-        return values
-    return adapter.create_container(values, X, columns=X.columns)
+        return _get_adapter_from_container(X) if hasattr(X, "columns") else None
+    except ValueError:
+        return None

@@ -17,7 +17,7 @@ ORDER = [
     ["_solvers"],
     ["_training"],
     ["_estimators"],
-    ["_imputation"],
+    ["_detection", "_imputation"],
     ["impute"],
     ["__init__"],
 ]

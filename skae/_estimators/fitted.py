@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
-from skae._network.network import decode, encode, encoder_jacobian, entry_losses, network_of
+from skae._network.network import decode, encode, encoder_jacobian, entry_losses, excess_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
 from skae._rows.blocks import rows_of
@@ -350,6 +350,14 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         norms = np.linalg.norm(W, axis=1, keepdims=True)
         return W / np.where(norms > 0, norms, 1)
 
+    def _excess_losses(self, X):
+        """Yield a slice of the rows of X and what their entries lose over a perfect reconstruction, in float64."""
+        network, rows = self.network_, rows_of(self._validated_target(X))
+        for block in self._blocks(rows):
+            # An overflow is an infinite error.
+            with np.errstate(over="ignore", invalid="ignore"):
+                yield block, excess_losses(network, rows, block).astype(np.float64, copy=False)
+
     def _validated(self, X, reset):
         return validated_input(self, X, reset)
 
@@ -362,9 +370,13 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _blockwise(self, write, X, *shape):
         """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time."""
         result = np.empty((X.shape[0], *shape), dtype=np.result_type(X.dtype, self.mean_))
-        widest = max(*self._architecture.widths, int(np.prod(shape)))
         # An overflow is an infinite reconstruction or error.
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
+            for block in self._blocks(X, *shape):
                 write(block, result[block])
         return result
+
+    def _blocks(self, X, *shape):
+        """Return slices of the rows of X, for arrays of the given shape a row."""
+        widest = max(*self._architecture.widths, int(np.prod(shape)))
+        return gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest))

@@ -107,6 +107,13 @@ def entry_losses(network, rows, block=slice(None)):
     return network.loss.entries(rows.dense(block), decode_raw(network, encode(network, rows, block)))
 
 
+def excess_losses(network, rows, block=slice(None)):
+    """Return what `entry_losses` does less the losses of perfect reconstructions, at least 0."""
+    losses, target = entry_losses(network, rows, block), rows.dense(block)
+    # Not in place: rounding may leave less than a perfect loss.
+    return np.maximum(losses - network.loss.entries(target, network.loss.raw_output(target)), 0)
+
+
 def encoder_jacobian(network, rows, block=slice(None)):
     """Return the derivatives of the codes in the inputs, (n_rows, n_components, n_features), of a slice of Rows."""
     return jacobian(network.encoder, rows.centred_by(network.offset, block)) / network.code_scale
