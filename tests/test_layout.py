@@ -12,7 +12,7 @@ ORDER = [
     ["_rows", "_scorer", "_validation", "losses"],
     ["_imputation_error"],
     ["_network", "corruption", "metrics"],
-    ["_variables", "penalties", "plotting"],
+    ["_onnx", "_variables", "penalties", "plotting"],
     ["_objective"],
     ["_solvers"],
     ["_training"],

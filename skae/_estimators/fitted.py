@@ -1,12 +1,12 @@
 """The methods of a fitted autoencoder: encode, decode, score and inspect."""
 
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import gen_batches
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -15,6 +15,7 @@ from skae._compat import feature_names, in_input_container
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
+from skae._onnx import OnnxMixin
 from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
@@ -84,7 +85,7 @@ def _has_one_layer(estimator):
     return True
 
 
-class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedMethods(OnnxMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The methods that depend on the fitted attributes alone."""
 
     _doc_link_module = "skae"
@@ -362,9 +363,10 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _blockwise(self, write, X, *shape):
         """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time."""
         result = np.empty((X.shape[0], *shape), dtype=np.result_type(X.dtype, self.mean_))
-        widest = max(*self._architecture.widths, int(np.prod(shape)))
+        n_together = max(16, _BLOCK_ENTRIES // max(*self._architecture.widths, prod(shape)))
         # An overflow is an infinite reconstruction or error.
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
+            for start in range(0, len(result), n_together):
+                block = slice(start, start + n_together)
                 write(block, result[block])
         return result
