@@ -19,6 +19,7 @@ ORDER = [
     ["_estimators"],
     ["_imputation"],
     ["impute"],
+    ["_trusted"],
     ["__init__"],
 ]
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
+from skae._estimators.description import Described
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
@@ -85,7 +86,7 @@ def _has_one_layer(estimator):
     return True
 
 
-class FittedMethods(OnnxMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The methods that depend on the fitted attributes alone."""
 
     _doc_link_module = "skae"
