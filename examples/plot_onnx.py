@@ -2,8 +2,8 @@
 A model served without Python
 =============================
 
-`skl2onnx.to_onnx` converts a fitted autoencoder, alone or within a Pipeline, to a graph that onnxruntime runs: from C++,
-Java, JavaScript or C#, without Python and without skae. The conversion needs no registration, only the packages of
+`skl2onnx.to_onnx` converts a fitted autoencoder, alone or within a Pipeline, to a graph that onnxruntime runs: from
+C++, Java, JavaScript or C#, without Python and without skae. The conversion needs no registration, only the packages of
 the extra: ``pip install "skae[onnx]"``.
 
 A Pipeline of a scaler, a sparse autoencoder and a classifier is fitted to digits, converted and served. All labels of

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae.corruption import Gaussian
 from skae.losses import ColumnLosses
 from skae.penalties import L1Sparsity
 
@@ -45,6 +46,13 @@ def test_what_it_says():
     }
     expected = r2_score(X, sparse.reconstruct(X), sample_weight=WEIGHTS, multioutput="variance_weighted")
     assert explained == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_corruption_is_named():
+    description = make(DenoisingAutoencoder, corruption_level=0.5).fit(X).describe()
+    assert (description["corruption"], description["corruption_level"]) == ("masking", 0.5)
+    description = make(DenoisingAutoencoder, corruption=Gaussian(0.1)).fit(X).describe()
+    assert description["corruption"] == "Gaussian(level=0.1)"
 
 
 @pytest.mark.parametrize("parameters", [{}, {"corruption": "gaussian", "expectation": "fresh"}])
