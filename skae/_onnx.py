@@ -294,13 +294,11 @@ class OnnxMixin:
 
 
 def _register(cls):
-    """Tell skl2onnx the options of a class, unless the user has given it another converter: it knows no other way."""
+    """Tell skl2onnx the options of a class, which it takes from its register alone."""
     from skl2onnx import update_registered_converter
-    from skl2onnx._supported_operators import sklearn_operator_name_map
 
-    if cls not in sklearn_operator_name_map:
-        options = {_OPTION: list(cls._onnx_outputs)}
-        update_registered_converter(cls, f"{cls.__module__}.{cls.__qualname__}", _set_shape, _convert, options=options)
+    alias, options = f"{cls.__module__}.{cls.__qualname__}", {_OPTION: list(cls._onnx_outputs)}
+    update_registered_converter(cls, alias, _set_shape, _convert, options=options)
 
 
 def _chosen(scope, estimator):
