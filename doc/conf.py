@@ -84,10 +84,13 @@ shutil.copytree(ROOT / "examples", _EXAMPLES, ignore=shutil.ignore_patterns("__p
 if not (_EXAMPLES / "GALLERY_HEADER.rst").exists():
     shutil.copy(HERE / "gallery_header.rst", _EXAMPLES / "GALLERY_HEADER.rst")
 
+# Without the extra, its example is shown but not run.
+_HAS_ONNX = all(find_spec(name) for name in ("skl2onnx", "onnxruntime"))
+
 sphinx_gallery_conf = {
     "examples_dirs": ["_build/examples"],
     "gallery_dirs": ["auto_examples"],
-    "filename_pattern": r"plot_",
+    "filename_pattern": "plot_" if _HAS_ONNX else "plot_(?!onnx)",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "min_reported_time": 5,

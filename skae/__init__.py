@@ -7,6 +7,7 @@ from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
 from skae._estimators.sparse import SparseAutoencoder
 from skae._network.network import Network
+from skae._trusted import trusted_types
 from skae._version import __version__
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "losses",
     "metrics",
     "penalties",
+    "trusted_types",
 ]

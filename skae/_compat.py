@@ -5,6 +5,7 @@ tests know them; `set_output` wraps what `transform` returns alone. There is no 
 supported releases.
 """
 
+from html import escape
 from numbers import Integral, Real
 
 from scipy.sparse import issparse
@@ -35,6 +36,7 @@ except ImportError:  # scikit-learn below 1.9
 __all__ = [
     "BaseImputer",
     "CallbackSupportMixin",
+    "HTMLTableMixin",
     "InvalidParameterError",
     "check_sample_weight",
     "column_indices",
@@ -52,6 +54,33 @@ __all__ = [
     "some_rows",
     "to_frame",
 ]
+
+
+class HTMLTableMixin:
+    """One more table in the HTML representation, after that of the parameters.
+
+    scikit-learn asks each estimator of a Pipeline for its table of parameters, and for nothing else in all releases.
+    """
+
+    def _html_table(self):
+        """Return the title of the table and its rows, a dict of str; None for no table."""
+        raise NotImplementedError
+
+    def _get_params_html(self, *args, **kwargs):
+        parameters, table = super()._get_params_html(*args, **kwargs), self._html_table()
+        if table is not None:
+            title, rows = table
+            cells = "".join(
+                f'<tr class="default"><td class="param">{escape(name)}</td><td class="value">{escape(value)}</td></tr>'
+                for name, value in rows.items()
+            )
+            html = (
+                f'<div class="estimator-table"><details><summary>{escape(title)}</summary>'
+                f'<table class="parameters-table"><tbody>{cells}</tbody></table></details></div>'
+            )
+            before = parameters._repr_html_inner
+            parameters._repr_html_inner = lambda: before() + html
+        return parameters
 
 
 class _Number(Interval):

@@ -323,6 +323,20 @@ class AutoencoderImputer(BaseImputer):
         names = feature_names_in(self, input_features)
         return self._concatenate_indicator_feature_names_out(names[self._table.kept], names)
 
+    def onnx_parser(self) -> Any:
+        """Refuse a conversion to ONNX; `skl2onnx.to_onnx` calls it.
+
+        Raises
+        ------
+        NotImplementedError
+            Always: the graph would have to solve linear systems, one for each pattern of missing entries.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be converted to ONNX: it fills rows by linear systems or by repeated "
+            "reconstructions, which have no counterpart there. Fill the rows in Python before they reach the graph, or "
+            "fit a Pipeline that starts with SimpleImputer or KNNImputer, which skl2onnx converts."
+        )
+
     def _validated(self, X, reset):
         """Return X, as a pandas frame or an array of floats, and a mask of its missing entries."""
         refuse_masked(X)

@@ -12,13 +12,14 @@ ORDER = [
     ["_rows", "_scorer", "_validation", "losses"],
     ["_imputation_error"],
     ["_network", "corruption", "metrics"],
-    ["_variables", "penalties", "plotting"],
+    ["_onnx", "_variables", "penalties", "plotting"],
     ["_objective"],
     ["_solvers"],
     ["_training"],
     ["_estimators"],
     ["_detection", "_imputation"],
     ["impute"],
+    ["_trusted"],
     ["__init__"],
 ]
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}

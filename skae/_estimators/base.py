@@ -187,6 +187,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         """Return the fitted attributes."""
         given, every_row = X, self._validated(X, reset=True)
         weights = validated_weights(sample_weight, every_row)
+        n_samples = int(np.count_nonzero(weights))
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
         loss = loss_for(self.loss, self.output_activation, given, every_row, weights)
@@ -210,8 +211,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
         result = training.best(rngs, watchers, self.n_jobs)
-        self._check_result(result, training, firsts)
-        return attributes(result)
+        verdict, warning = self._check_result(result, training, firsts)
+        record = {"n_samples": n_samples, "explained": float(verdict.share), "warning": warning}
+        return {**attributes(result), "_fit_record": record}
 
     # The steps of a fit, in their order.
 
@@ -327,7 +329,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
 
     def _check_result(self, result, training, firsts):
-        """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first."""
+        """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first.
+
+        Returns the Verdict, and the text of the warning or None.
+        """
         problem = training.problem
         if not result.is_finite:
             raise ValueError(
@@ -355,9 +360,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
             outliers=firsts[problem.outliers],
         )
-        if warning is not None:
-            category, text = warning
-            warnings.warn(text, category, stacklevel=5)
+        if warning is None:
+            return verdict, None
+        category, text = warning
+        warnings.warn(text, category, stacklevel=5)
+        return verdict, text
 
 
 def _assignment(name, strength, resolved):

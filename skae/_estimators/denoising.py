@@ -92,6 +92,8 @@ class DenoisingAutoencoder(BaseAutoencoder):
         "expectation": [one_of("auto", "marginal", "fresh")],
     }
 
+    _described_parameters = ("corruption", "corruption_level")
+
     def _validate_params(self):
         super()._validate_params()
         if isinstance(self.corruption, type):

@@ -1,20 +1,22 @@
 """The methods of a fitted autoencoder: encode, decode, score and inspect."""
 
 import warnings
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import gen_batches
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
+from skae._estimators.description import Described
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, excess_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
+from skae._onnx import OnnxMixin
 from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
@@ -84,7 +86,7 @@ def _has_one_layer(estimator):
     return True
 
 
-class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The methods that depend on the fitted attributes alone."""
 
     _doc_link_module = "skae"
@@ -377,6 +379,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return result
 
     def _blocks(self, X, *shape):
-        """Return slices of the rows of X, for arrays of the given shape a row."""
-        widest = max(*self._architecture.widths, int(np.prod(shape)))
-        return gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest))
+        """Yield slices of the rows of X, for arrays of the given shape a row."""
+        n_together = max(16, _BLOCK_ENTRIES // max(*self._architecture.widths, prod(shape)))
+        # Not by gen_batches, which validates its parameters at every call.
+        return (slice(start, start + n_together) for start in range(0, X.shape[0], n_together))

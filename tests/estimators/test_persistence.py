@@ -8,15 +8,18 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from pandas.testing import assert_frame_equal
 
 import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.activations import ACTIVATIONS
-from skae.corruption import Gaussian
+from skae.corruption import CORRUPTIONS, Blur
+from skae.impute import AutoencoderImputer
 from skae.losses import LOSSES, ColumnLosses
-from skae.penalties import PENALTIES
+from skae.penalties import PENALTIES, L1Sparsity
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
 each = pytest.mark.parametrize("Autoencoder", AUTOENCODERS)
@@ -32,24 +35,20 @@ def through_pickle(estimator):
     return pickle.loads(pickle.dumps(estimator))
 
 
-def through_joblib(estimator):
+def joblib_bytes(estimator):
     file = io.BytesIO()
     joblib.dump(estimator, file)
-    file.seek(0)
-    return joblib.load(file)
+    return file.getvalue()
+
+
+def through_joblib(estimator):
+    return joblib.load(io.BytesIO(joblib_bytes(estimator)))
 
 
 def through_skops(estimator):
     skops = pytest.importorskip("skops.io")
     data = skops.dumps(estimator)
-    assert set(skops.get_untrusted_types(data=data)) <= set(published_types())
-    return skops.loads(data, trusted=published_types())
-
-
-def published_types():
-    """The list in the documentation."""
-    page = (Path(__file__).parents[2] / "doc" / "user_guide" / "model_files.rst").read_text()
-    return re.findall(r"^ +\"(skae\.[\w.]+)\",$", page, re.MULTILINE)
+    return skops.loads(data, trusted=skae.trusted_types())
 
 
 each_way = pytest.mark.parametrize("way", [through_pickle, through_joblib, through_skops])
@@ -94,17 +93,57 @@ def test_skops_knows_every_link(link):
     through_skops(make(AutoencoderTransformer, output_activation=link).fit(X))
 
 
-def test_skops_knows_penalties_and_corruptions():
+@pytest.mark.parametrize("corruption", [*(part(0.1) for part in CORRUPTIONS.values()), Blur((2, 3), 0.5)])
+def test_skops_knows_penalties_and_corruptions(corruption):
     penalties = [Penalty(0.1) for Penalty in PENALTIES.values()]
-    through_skops(make(DenoisingAutoencoder, penalties=penalties, corruption=Gaussian(0.1)).fit(X))
+    estimator = make(DenoisingAutoencoder, penalties=penalties, corruption=corruption).fit(X)
+    assert through_skops(estimator).get_params() == estimator.get_params()
 
 
-def test_published_types_exist():
-    types = published_types()
-    assert len(types) == len(set(types)) > 10
-    for name in types:
-        module, _, part = name.rpartition(".")
-        assert hasattr(pytest.importorskip(module), part)
+@pytest.mark.parametrize("estimator", [None, AutoencoderTransformer(2, loss="auto", max_iter=3)])
+def test_skops_knows_the_imputer(estimator):
+    frame = pd.DataFrame({"size": [1.0, 2.0, None, 4.0], "n": [1, 2, 3, 4], "kind": ["a", "b", None, "a"]})
+    imputer = AutoencoderImputer(estimator, alpha=0.1, add_indicator=True, random_state=0).fit(frame)
+    assert_frame_equal(through_skops(imputer).transform(frame), imputer.transform(frame))
+
+
+def test_skops_knows_every_public_estimator():
+    public = [
+        value
+        for module in (skae, skae.impute)
+        for name in module.__all__
+        if hasattr(value := getattr(module, name), "fit")
+    ]
+    assert len(public) >= 5
+    assert {f"{cls.__module__}.{cls.__name__}" for cls in public} <= set(skae.trusted_types())
+
+
+def test_the_documentation_prints_the_trusted_types():
+    page = (Path(__file__).parents[2] / "doc" / "user_guide" / "model_files.rst").read_text()
+    assert re.findall(r"^(skae\.[\w.]+)$", page, re.MULTILINE) == skae.trusted_types()
+
+
+# Sizes.
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("n_features", [6, 120])
+def test_a_file_is_hardly_larger_than_its_arrays(Autoencoder, n_features, tied, dtype):
+    rows = np.random.default_rng(0).uniform(size=(60, n_features)).astype(dtype)
+    estimator = make(Autoencoder, n_components=n_features // 2, tied_weights=tied, penalties=[L1Sparsity(0.1)]).fit(
+        rows
+    )
+    distinct = estimator.coefs_[:1] if tied else estimator.coefs_
+    arrays = sum(array.nbytes for array in [*distinct, *estimator.intercepts_, estimator.mean_])
+    for dump in (pickle.dumps, joblib_bytes):
+        assert len(dump(estimator)) < 1.05 * arrays + 8192
+
+
+def test_a_file_does_not_grow_with_the_rows():
+    sizes = [len(pickle.dumps(make(DenoisingAutoencoder).fit(np.tile(X, (n, 1))))) for n in (1, 20)]
+    assert sizes[1] < sizes[0] + 16
 
 
 @each
