@@ -4,7 +4,9 @@ from skae import activations, corruption, impute, losses, metrics, penalties
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
+from skae._estimators.mlp import to_mlp
 from skae._estimators.sparse import SparseAutoencoder
+from skae._estimators.stacked import StackedAutoencoder
 from skae._network.network import Network
 from skae._version import __version__
 
@@ -14,6 +16,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "Network",
     "SparseAutoencoder",
+    "StackedAutoencoder",
     "__version__",
     "activations",
     "corruption",
@@ -21,4 +24,5 @@ __all__ = [
     "losses",
     "metrics",
     "penalties",
+    "to_mlp",
 ]
