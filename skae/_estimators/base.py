@@ -102,7 +102,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         loss = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
-        tags.input_tags.positive_only = isinstance(loss, Loss | type) and not loss.takes_any_unit
+        tags.input_tags.positive_only = isinstance(loss, Loss | type) and not np.any(loss.takes_any_unit)
         return tags
 
     # alpha="scale" in the unit of each weight matrix.
