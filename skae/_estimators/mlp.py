@@ -164,8 +164,8 @@ def to_mlp(fitted: Any, *, kind: str = "classifier", **mlp_parameters: Any) -> A
     >>> X, y = load_digits(return_X_y=True)
     >>> X = X / 16
     >>> autoencoder = DenoisingAutoencoder(50, random_state=0).fit(X)
-    >>> classifier = to_mlp(autoencoder, solver="lbfgs", alpha=1.0, random_state=0)
-    >>> bool(classifier.fit(X[:100], y[:100]).score(X[100:], y[100:]) > 0.8)
+    >>> classifier = to_mlp(autoencoder, solver="lbfgs", max_iter=50, random_state=0)
+    >>> bool(classifier.fit(X[::10], y[::10]).score(X, y) > 0.8)
     True
     """
     if kind not in _KINDS:

@@ -21,7 +21,8 @@ from skae.losses import SquaredError, make_loss
 from skae.losses._choice import loss_for
 
 # What the search of the whole network takes from the first layer.
-_SEARCH = ("max_iter", "tol", "n_iter_no_change", "max_fun", "maxcor", "early_stopping", "validation_fraction", "verbose")
+_SEARCH = ("max_iter", "tol", "n_iter_no_change", "max_fun", "maxcor", "verbose")
+_SEARCH += ("early_stopping", "validation_fraction")
 
 
 class StackedAutoencoder(FittedMethods):
@@ -276,8 +277,8 @@ def _loss_of_codes(layer, number, activation):
     if getattr(loss, "link", None) == activation:
         return loss
     raise ValueError(
-        f"layers[{number}] has loss={layer.loss!r} and output_activation={layer.output_activation!r}, but it decodes to "
-        f"units {activation!r} of the layer below, and needs that output. Leave it at loss='squared_error' and "
+        f"layers[{number}] has loss={layer.loss!r} and output_activation={layer.output_activation!r}, but it decodes "
+        f"to units {activation!r} of the layer below, and needs that output. Leave it at loss='squared_error' and "
         "output_activation='auto', which takes it over."
     )
 

@@ -176,7 +176,7 @@ def test_a_pipeline_gives_a_pipeline(kind):
 
 REFUSED = {
     "kind": (lambda: to_mlp(fitted(), kind="cluster"), ValueError, "kind must be one of ['classifier', 'regressor']"),
-    "widths": (lambda: to_mlp(fitted(), hidden_layer_sizes=(5,)), ValueError, "hidden_layer_sizes=(5,) cannot be given"),
+    "widths": (lambda: to_mlp(fitted(), hidden_layer_sizes=(5,)), ValueError, "hidden_layer_sizes=(5,) cannot"),
     "activation": (lambda: to_mlp(fitted(), activation="tanh"), ValueError, "activation='tanh' cannot be given"),
     "no such": (lambda: to_mlp(fitted(), epochs=5), TypeError, "epochs"),
     "PCA": (lambda: to_mlp(PCA(2).fit(X)), TypeError, "must be a fitted autoencoder of skae, got PCA"),

@@ -180,7 +180,7 @@ def test_warnings_name_the_estimator():
         warnings.simplefilter("always")
         stack(layer(5, max_iter=1), layer(3)).fit(X)
     names = {str(warning.message).split()[0] for warning in caught if warning.category is ConvergenceWarning}
-    assert "StackedAutoencoder" in names and "_Whole" not in names
+    assert names == {"StackedAutoencoder", "AutoencoderTransformer"}
 
 
 # Refusals.
@@ -214,7 +214,8 @@ def test_an_error_names_the_layer_and_leaves_the_estimator_as_it_was():
     with pytest.raises(ValueError, match="no more noise") as error:
         stacked.fit(X[:, :5])
     assert "Raised by the fit of layer 1, counted from 0 at the input." in error.value.__notes__
-    assert stacked.coefs_ is before and stacked.n_features_in_ == N_FEATURES
+    assert stacked.coefs_ is before
+    assert stacked.n_features_in_ == N_FEATURES
 
 
 # Starts of deep estimators.
