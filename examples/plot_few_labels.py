@@ -6,11 +6,11 @@ Labels are often scarce, while unlabelled rows are plentiful. A code can be lear
 classifier then fitted to the labelled rows. The best reducer depends on the number of labels.
 
 The first figure shows the error of a logistic regression on test digits, given the pixels, principal components,
-Nystroem's kernel approximation, or a sparse, denoising or contractive code. The sparse code and Nystroem are best. Up to 300
-labels the sparse code is ahead, within the error bars; beyond 300 Nystroem is ahead, in a fraction of the time. With
-either, 300 labels give a lower error than 600 labels on the pixels. The contractive code is third; the denoising code
-is slightly better than the pixels. PCA does not improve on the pixels at any number of labels. The bars are standard
-errors over ten draws of the labelled rows, which are the same for all reducers.
+Nystroem's kernel approximation, or a sparse, denoising or contractive code. The sparse code and Nystroem are best. Up
+to 300 labels the sparse code is ahead, within the error bars; beyond 300 Nystroem is ahead, in a fraction of the time.
+With either, 300 labels give a lower error than 600 labels on the pixels. The contractive code is third; the denoising
+code is slightly better than the pixels. PCA does not improve on the pixels at any number of labels. The bars are
+standard errors over ten draws of the labelled rows, which are the same for all reducers.
 
 The second figure is of networks whose hidden layer is trained with the labels, too: from random weights, and started at
 an encoder of all rows by :func:`~skae.to_mlp`. The start helps, and most with few labels; the sparse code as it is

@@ -21,8 +21,10 @@ from skae.losses import SquaredError, make_loss
 from skae.losses._choice import loss_for
 
 # What the search of the whole network takes from the first layer.
-_SEARCH = ("max_iter", "tol", "n_iter_no_change", "max_fun", "maxcor", "verbose")
-_SEARCH += ("early_stopping", "validation_fraction")
+_SEARCH = [
+    *("max_iter", "tol", "n_iter_no_change", "max_fun", "maxcor"),
+    *("early_stopping", "validation_fraction", "verbose"),
+]
 
 
 class StackedAutoencoder(FittedMethods):
