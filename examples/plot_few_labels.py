@@ -5,12 +5,16 @@ Few labels
 Labels are often scarce, while unlabelled rows are plentiful. A code can be learned from all rows without labels, and a
 classifier then fitted to the labelled rows. The best reducer depends on the number of labels.
 
-The figure shows the error of a logistic regression on test digits, given the pixels, principal components, Nystroem's
-kernel approximation, or a sparse, denoising or contractive code. The sparse code and Nystroem are best. Up to 300
-labels the sparse code is ahead, within the error bars; beyond 300 Nystroem is ahead, in a fraction of the time. With
-either, 300 labels give a lower error than 600 labels on the pixels. The contractive code is third; the denoising code
-is slightly better than the pixels. PCA does not improve on the pixels at any number of labels. The bars are standard
-errors over ten draws of the labelled rows, which are the same for all reducers.
+The first figure shows the error of a logistic regression on test digits, given the pixels, principal components,
+Nystroem's kernel approximation, or a sparse, denoising or contractive code. The sparse code and Nystroem are best. Up
+to 300 labels the sparse code is ahead, within the error bars; beyond 300 Nystroem is ahead, in a fraction of the time.
+With either, 300 labels give a lower error than 600 labels on the pixels. The contractive code is third; the denoising
+code is slightly better than the pixels. PCA does not improve on the pixels at any number of labels. The bars are
+standard errors over ten draws of the labelled rows, which are the same for all reducers.
+
+The second figure is of networks whose hidden layer is trained with the labels, too: from random weights, and started at
+an encoder of all rows by :func:`~skae.to_mlp`. The start helps, and most with few labels; the sparse code as it is
+remains ahead.
 """
 
 # %%
@@ -30,9 +34,10 @@ from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from skae import ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae import ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder, to_mlp
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split((X / 16).astype(np.float32), y, train_size=1200, stratify=y, random_state=0)
@@ -92,6 +97,59 @@ axis.set(
 )
 axis.set_xticks(label_counts, label_counts)
 axis.set_yticks([0.01, 0.02, 0.03, 0.05, 0.1, 0.2])
+axis.yaxis.set_major_formatter("{x:.0%}")
+axis.minorticks_off()
+axis.legend()
+plt.show()
+
+# %%
+# Train the encoder on
+# --------------------
+#
+# A network with a hidden layer of 200 logistic units starts at the units of a sparse autoencoder, or at random weights.
+# Each has the best of the weight decays 1e-4, 1e-2 and 0.1 on most of these draws; random weights need the larger one.
+# The start is worth one to two points at 50 and 100 labels, and less at 1,000. But the logistic regression on the
+# sparse code above, which stays as it is, is better than both at 100 labels and more: where the code is good already,
+# to train it on loses some of it.
+
+encoder = SparseAutoencoder(loss="cross_entropy", tied_weights=True, alpha=1e-3, **settings).fit(X)
+trained = {"solver": "lbfgs", "max_iter": 100, "random_state": 0}
+networks = {
+    "network that starts at the sparse code": to_mlp(encoder, alpha=1e-4, **trained),
+    "network from random weights": MLPClassifier(200, activation="logistic", alpha=1e-2, **trained),
+}
+network_counts, n_network_draws = (50, 100, 300, 1000), 5
+curves = {}
+for name, network in networks.items():
+    curves[name] = np.array(
+        [
+            [network.fit(X[rows], y[rows]).score(X_test, y_test) for rows in draws[start : start + n_network_draws]]
+            for start in (n_draws * label_counts.index(count) for count in network_counts)
+        ]
+    )
+rows_of_counts = [label_counts.index(count) for count in network_counts]
+curves["sparse code as it is"] = accuracies["sparse"][rows_of_counts, :n_network_draws]
+
+figure, axis = plt.subplots(figsize=(8.5, 5.5), layout="constrained")
+for name, scores in curves.items():
+    axis.errorbar(
+        network_counts,
+        1 - scores.mean(axis=1),
+        yerr=scores.std(axis=1, ddof=1) / np.sqrt(n_network_draws),
+        fmt="o-",
+        capsize=3,
+        label=name,
+    )
+    print(f"{name}: " + ", ".join(f"{100 * accuracy:.1f}" for accuracy in scores.mean(axis=1)))
+axis.set(
+    xscale="log",
+    yscale="log",
+    xlabel="labelled digits",
+    ylabel="error on unseen digits",
+    title="A hidden layer trained on with the labels",
+)
+axis.set_xticks(network_counts, network_counts)
+axis.set_yticks([0.02, 0.03, 0.05, 0.1, 0.2])
 axis.yaxis.set_major_formatter("{x:.0%}")
 axis.minorticks_off()
 axis.legend()

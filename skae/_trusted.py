@@ -4,7 +4,9 @@ from skae._detection.detector import AutoencoderOutlierDetector
 from skae._estimators.autoencoder import AutoencoderTransformer
 from skae._estimators.contractive import ContractiveAutoencoder
 from skae._estimators.denoising import DenoisingAutoencoder
+from skae._estimators.mlp import PretrainedMLPClassifier, PretrainedMLPRegressor
 from skae._estimators.sparse import SparseAutoencoder
+from skae._estimators.stacked import StackedAutoencoder
 from skae._imputation.gaussian import GaussianRounds
 from skae._imputation.rounds import EstimatorRounds
 from skae._imputation.table import Levels, Numbers, Table
@@ -23,6 +25,9 @@ _ESTIMATORS = [
     SparseAutoencoder,
     AutoencoderImputer,
     AutoencoderOutlierDetector,
+    PretrainedMLPClassifier,
+    PretrainedMLPRegressor,
+    StackedAutoencoder,
 ]
 
 # What these hold besides the parts that the registries name.

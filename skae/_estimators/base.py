@@ -14,6 +14,7 @@ from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_contex
 from skae._estimators.callbacks import fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, fitted_attributes
+from skae._estimators.layerwise import train_layers, unrolled
 from skae._network.architecture import Architecture
 from skae._objective.problem import column_gains, make_problem
 from skae._objective.units import SCALE, units_of
@@ -32,7 +33,7 @@ from skae._training.run import Training
 from skae._typing import MatrixLike
 from skae._validation import hidden_widths, validated_weights
 from skae.activations import ACTIVATIONS, Activation, make_activation
-from skae.losses import LOSSES, ColumnLosses, Loss
+from skae.losses import LOSSES, ColumnLosses, Loss, SquaredError
 from skae.losses._choice import AUTO, loss_for
 from skae.penalties import Penalty, WeightDecay
 
@@ -81,7 +82,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         "scale_code": ["boolean", one_of("auto")],
         "penalties": [tuple, list],
         "solver": [one_of("auto", *SOLVERS)],
-        "init": [one_of("glorot", "pca")],
+        "init": [one_of("glorot", "pca", "stacked")],
         "n_init": [integers(1)],
         "n_jobs": [None, Integral],
         "max_iter": [integers(1)],
@@ -101,13 +102,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.sparse = True
         loss = LOSSES.get(self.loss) if isinstance(self.loss, str) else self.loss
-        tags.input_tags.positive_only = isinstance(loss, Loss | type) and not loss.takes_any_unit
+        tags.input_tags.positive_only = isinstance(loss, Loss | type) and not np.any(loss.takes_any_unit)
         return tags
 
     # alpha="scale" in the unit of each weight matrix.
     _alpha_scale: ClassVar[float] = 5e-3
 
     # The contributions of a subclass.
+
+    @property
+    def _name(self):
+        """Its name in logs and warnings."""
+        return type(self).__name__
 
     _own_penalty_parameters: ClassVar[tuple[str, ...]] = ()
 
@@ -197,9 +203,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
         with row_threads() as threads:
             problem = self._make_problem(X, weights, loss, corruption_rng, threads)
-            start = self._previous_parameters(problem.architecture) if goes_on else None
-            training = self._make_training(problem, start, held_out, threads)
+            training = self._make_training(problem, held_out, threads, goes_on)
         rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
+        starts = [self._start(problem.architecture, X, weights, goes_on, rng) for rng in rngs]
         attributes = partial(
             fitted_attributes,
             problem,
@@ -210,8 +216,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
         ]
-        result = training.best(rngs, watchers, self.n_jobs)
-        verdict, warning = self._check_result(result, training, firsts)
+        result = training.best(rngs, starts, watchers, self.n_jobs)
+        _check_usable(result)
+        with row_threads() as threads:
+            verdict = examine(problem, result, threads)
+        warning = self._warn_about(result, verdict, training, firsts)
         record = {"n_samples": n_samples, "explained": float(verdict.share), "warning": warning}
         return {**attributes(result), "_fit_record": record}
 
@@ -223,6 +232,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         self._check_all("hidden_layer_sizes", map(is_width, widths), "an int of at least 1 or a sequence of such ints")
         are_penalties = (isinstance(part, Penalty) for part in self.penalties)
         self._check_all("penalties", are_penalties, "a sequence of objects of skae.penalties")
+        if self.init == "stacked" and not len(widths):
+            raise InvalidParameterError(
+                "init='stacked' trains the layers of a deep network one after the other: set hidden_layer_sizes, or "
+                "leave init at 'glorot'."
+            )
 
     def _check_all(self, name, parts_fit, expected):
         if not all(parts_fit):
@@ -297,19 +311,40 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             penalty.check(architecture)
         return penalties
 
-    def _make_training(self, problem, start, held_out, threads):
-        solver, axes = choose_solver(self.solver, problem, self._search_options()), None
-        if self.init == "pca" and start is None and solver.is_search:
+    def _make_training(self, problem, held_out, threads, goes_on):
+        solver, axes = self._choose_solver(problem), None
+        if self.init == "pca" and not goes_on and solver.is_search:
             width = problem.architecture.widths[1]
             axes = principal_axes(problem.targets, problem.weights, problem.mean, threads, width)[:2]
         precision = np.finfo(problem.targets.dtype).eps
         limits = LBFGS(self.max_iter, self.max_fun, self.tol, self.n_iter_no_change, self.maxcor, precision)
-        return Training(problem, solver, limits, held_out, start, axes, n_parts=threads.n_threads)
+        return Training(problem, solver, limits, held_out, axes, goes_on, n_parts=threads.n_threads)
+
+    def _choose_solver(self, problem):
+        return choose_solver(self.solver, problem, self._search_options())
 
     def _search_options(self):
         """Return the options, in words, that a solver without a search could not honour."""
         options = ["early_stopping=True"] if self.early_stopping else []
         return options + ([f"n_init={self.n_init}"] if self.n_init > 1 else [])
+
+    def _start(self, architecture, X, weights, goes_on, rng):
+        """Return the Parameters to go on from, or None to start afresh."""
+        if goes_on:
+            return self._previous_parameters(architecture)
+        if self.init != "stacked":
+            return None
+        layers = train_layers(self._start_layers(architecture), X, weights, rng)
+        return unrolled([layer.network_ for layer in layers])
+
+    def _start_layers(self, architecture):
+        """Return plain layers of this architecture, with the estimator's own weight decay and limits."""
+        loss, names = architecture.loss, ("alpha", "max_iter", "tol", "n_iter_no_change", "max_fun", "maxcor")
+        options = {name: getattr(self, name) for name in names} | {"tied_weights": architecture.tied}
+        codes = [architecture.hidden] * (architecture.depth - 1) + [architecture.code]
+        for width, code in zip(architecture.widths[1:], codes, strict=True):
+            yield _StartLayer(width, activation=code, loss=loss, **options)
+            loss = SquaredError(code)
 
     def _previous_parameters(self, architecture):
         if self._architecture != architecture:
@@ -322,31 +357,15 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _logs(self, problem, index, n_runs):
         if not self.verbose:
             return []
-        name = type(self).__name__ + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
+        name = self._name + (f", start {index + 1:{len(str(n_runs))}} of {n_runs}" if n_runs > 1 else "")
         return [Log(name, problem.term_names, every_iteration=self.verbose > 1)]
 
     def _scales_code(self, architecture):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
 
-    def _check_result(self, result, training, firsts):
-        """Raise if the result is unusable; warn if it is poor. `firsts` are where X has each distinct row first.
-
-        Returns the Verdict, and the text of the warning or None.
-        """
+    def _warn_about(self, result, verdict, training, firsts):
+        """Warn if the result is poor; return the text or None. `firsts` are where X has each distinct row first."""
         problem = training.problem
-        if not result.is_finite:
-            raise ValueError(
-                f"The solver ended on values that are not finite (objective {result.loss}). "
-                "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
-            )
-        if not np.isfinite(result.selection_loss):
-            raise ValueError(
-                "early_stopping=True needs held-out rows with a finite loss, but theirs was "
-                f"{result.validation_loss} at every iteration: some are far outside the range of the training rows. "
-                "Look for outliers, scale X, or set early_stopping=False."
-            )
-        with row_threads() as threads:
-            verdict = examine(problem, result, threads)
         own = [
             _assignment(name, getattr(self, name), penalty.weight)
             for name, penalty in zip(self._penalty_parameters, problem.penalties, strict=False)
@@ -356,15 +375,37 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             verdict,
             problem,
             training.limits,
-            name=type(self).__name__,
+            name=self._name,
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
             outliers=firsts[problem.outliers],
         )
         if warning is None:
-            return verdict, None
+            return None
         category, text = warning
         warnings.warn(text, category, stacklevel=5)
-        return verdict, text
+        return text
+
+
+class _StartLayer(BaseAutoencoder):
+    """A layer of a start, which need not be good."""
+
+    def _warn_about(self, result, verdict, training, firsts):
+        return None
+
+
+def _check_usable(result):
+    """Raise ValueError if a TrainingResult is no model."""
+    if not result.is_finite:
+        raise ValueError(
+            f"The solver ended on values that are not finite (objective {result.loss}). "
+            "Scale X (StandardScaler, MinMaxScaler), or fit in float64."
+        )
+    if not np.isfinite(result.selection_loss):
+        raise ValueError(
+            "early_stopping=True needs held-out rows with a finite loss, but theirs was "
+            f"{result.validation_loss} at every iteration: some are far outside the range of the training rows. "
+            "Look for outliers, scale X, or set early_stopping=False."
+        )
 
 
 def _assignment(name, strength, resolved):

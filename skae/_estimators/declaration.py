@@ -62,8 +62,11 @@ solver : {{"auto", "svd", "varpro", "kfac", "lbfgs"}}, default={solver}
     these that applies to the other parameters, but "kfac" only where it pays: for inputs that are corrupted
     anew, and from 2000 rows on, or 500 with `hidden_layer_sizes`.
 
-init : {{"glorot", "pca"}}, default={init}
-    Where the weights start: in Glorot's uniform range, or the first layer on the principal axes.
+init : {{"glorot", "pca", "stacked"}}, default={init}
+    Where the weights start: in Glorot's uniform range; the first layer on the principal axes; or, with
+    `hidden_layer_sizes`, at plain autoencoders of one layer each, the first of X and each other one of the codes of the
+    layer below, with this estimator's `alpha`, `max_iter`, `tol` and caps. `n_iter_` and `loss_curve_` do not count the
+    iterations of a start.
 
 n_init : int, default={n_init}
     Number of random starts; the result of the lowest objective is kept, or with `early_stopping` of the lowest

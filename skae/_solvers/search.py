@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from skae._network.parameters import Layout
 from skae._objective.choice import objective_class
+from skae._solvers.result import SolverResult, Status
 from skae._solvers.solver import Solver
 from skae._variables.centring import search_variables
 from skae._variables.start import fresh_start, theta_of
@@ -46,6 +47,19 @@ class ProjectedSearch(Solver):
         return Search(problem, context, is_projected=True).search()
 
 
+class Start(Solver):
+    """No search: the start is the result."""
+
+    name = "start"
+    is_search = False
+
+    def why_not(self, problem):
+        return None
+
+    def solve(self, problem, context):
+        return Search(problem, context).stay()
+
+
 class Search:
     """A search with L-BFGS, in variables that may be whitened before.
 
@@ -78,9 +92,7 @@ class Search:
     def search(self):
         """Search within the caps that the run has left; return the SolverResult."""
         history, limits = self._history, self._context.limits
-        objective = self._objective_class(
-            self._problem, self._variables, offset=self._offset, threads=self._context.threads
-        )
+        objective = self._objective()
         if self._context.start is not None and history.patience is not None and not history.n_iterations:
             evaluation = objective(self._theta)
             history.n_rows_evaluated += len(self._problem.targets)
@@ -99,6 +111,18 @@ class Search:
         result = limits.minimize(objective, self._theta, report)
         history.n_rows_evaluated = rows_before + result.n_evaluations * n_rows
         return result
+
+    def stay(self):
+        """Report the start as the only iterate; return the SolverResult."""
+        objective, history = self._objective(), self._history
+        evaluation = objective.value(self._theta)
+        history.n_rows_evaluated = len(self._problem.targets)
+        history.add_only(**_point(objective, self._theta, evaluation))
+        return SolverResult(Status.CONVERGED, self._theta, evaluation.value)
+
+    def _objective(self):
+        options = {"offset": self._offset, "threads": self._context.threads}
+        return self._objective_class(self._problem, self._variables, **options)
 
 
 def _point(objective, theta, evaluation):

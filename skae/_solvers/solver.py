@@ -30,7 +30,10 @@ class Context:
         The only source of randomness.
 
     start : Parameters or None
-        Parameters of a previous fit to go on from; None: start afresh.
+        Parameters to go on from; None: start afresh.
+
+    is_refined : bool
+        Whether these are the result of a previous fit, which steps on minibatches would undo.
 
     axes : tuple of ndarray or None
         The variances along the first principal axes, and the axes, for a fresh start on them.
@@ -41,6 +44,7 @@ class Context:
     limits: LBFGS
     rng: np.random.Generator
     start: Parameters | None = None
+    is_refined: bool = False
     axes: tuple | None = None
 
 

@@ -58,8 +58,7 @@ class StochasticSearch(Solver):
             return JointSearch().solve(problem, context)
         if problem.is_drawn:
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
-        if context.start is not None:
-            # Steps on minibatches would undo a start that is already good.
+        if context.is_refined:
             return JointSearch().solve(problem, context)
         result = _Phase(problem, context).search()
         if result.status not in _GOES_ON:

@@ -8,7 +8,6 @@ from threading import Condition
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from skae._network.parameters import Parameters
 from skae._objective.problem import Problem, mean_loss
 from skae._rows.threads import row_threads
 from skae._solvers.history import History, Watcher
@@ -70,11 +69,11 @@ class Training:
     held_out : HeldOut, default=None
         Rows whose loss decides when to stop, and which iterate is the result.
 
-    start : Parameters, default=None
-        Parameters to go on from; None: start afresh.
-
     axes : tuple of ndarray, default=None
         The variances along the first principal axes of the targets, and the axes, for a fresh start on them.
+
+    goes_on : bool, default=False
+        Whether the runs start at the result of a previous fit.
 
     n_parts : int, default=None
         Number of parts of every sum over rows. The same parts give the same sum, to the last bit. None: one a thread.
@@ -84,17 +83,20 @@ class Training:
     solver: Solver
     limits: LBFGS
     held_out: HeldOut | None = None
-    start: Parameters | None = None
     axes: tuple | None = None
+    goes_on: bool = False
     n_parts: int | None = None
 
-    def best(self, rngs, watchers, n_jobs=None):
+    def best(self, rngs, starts, watchers, n_jobs=None):
         """Return the best TrainingResult of several runs.
 
         Parameters
         ----------
         rngs : list of numpy.random.Generator
             One a run.
+
+        starts : list of Parameters or None
+            One a run, to go on from; None: start afresh.
 
         watchers : list of list of Watcher
             One list a run.
@@ -108,28 +110,28 @@ class Training:
         try:
             # With one job the runs stay in this process, where callbacks need no copies.
             results = Parallel(n_jobs=n_jobs)(
-                delayed(self.run)(rng, watching, cancellation, at_most)
-                for rng, watching in zip(rngs, watchers, strict=True)
+                delayed(self.run)(rng, start, watching, cancellation, at_most)
+                for rng, start, watching in zip(rngs, starts, watchers, strict=True)
             )
         except BaseException:
             cancellation.cancel()
             raise
         return min(results, key=lambda result: result.selection_loss)
 
-    def run(self, rng, watchers, cancellation, at_most=None):
+    def run(self, rng, start, watchers, cancellation, at_most=None):
         """Return the TrainingResult of one run, on at most so many threads."""
         with cancellation.running():
             for watcher in watchers:
                 watcher.open()
             with row_threads(self.n_parts, at_most) as threads:
-                result = self._solved(threads, rng, [cancellation, *watchers])
+                result = self._solved(threads, rng, start, [cancellation, *watchers])
             for watcher in watchers:
                 watcher.close()
         return result
 
-    def _solved(self, threads, rng, watchers):
+    def _solved(self, threads, rng, start, watchers):
         history = self._history(threads, watchers)
-        context = Context(threads, history, self.limits, rng, self.start, self.axes)
+        context = Context(threads, history, self.limits, rng, start, self.goes_on, self.axes)
         last_search = self.solver.solve(self.problem, context)
         patience, details = history.patience, {}
         has_lost_patience = patience is not None and patience.has_ended

@@ -14,7 +14,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
 import skae
-from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
+from skae import (
+    AutoencoderTransformer,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+    to_mlp,
+)
 from skae.activations import ACTIVATIONS
 from skae.corruption import CORRUPTIONS, Blur
 from skae.impute import AutoencoderImputer
@@ -213,3 +220,15 @@ def test_stored_models_load_and_give_what_they_gave(file, current, monkeypatch):
 def test_there_are_stored_models_and_they_are_small():
     assert STORED
     assert all(file.stat().st_size < 100_000 for file in STORED)
+
+
+@each_way
+def test_round_trip_of_what_is_made_of_autoencoders(way):
+    layers = [make(SparseAutoencoder, n_components=4), make(DenoisingAutoencoder)]
+    stacked = StackedAutoencoder(layers, random_state=0).fit(X)
+    assert_array_equal(way(stacked).reconstruct(X), stacked.reconstruct(X))
+    for kind in ("classifier", "regressor"):
+        mlp = to_mlp(stacked, kind=kind, solver="lbfgs", max_iter=5, random_state=0).fit(X, np.arange(len(X)) % 2)
+        loaded = way(mlp)
+        assert_array_equal(loaded.predict(X), mlp.predict(X))
+        assert_array_equal(loaded.encoder.estimator.coefs_[0], stacked.coefs_[0])

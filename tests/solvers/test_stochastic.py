@@ -77,10 +77,10 @@ class Run:
         return self.iterates[-1][2]
 
 
-def context_of(problem, seed=0, threads=SERIAL, watchers=(), start=None, **limits):
+def context_of(problem, seed=0, threads=SERIAL, watchers=(), start=None, is_refined=False, **limits):
     caps = {"max_iter": 5, "max_fun": 10**6, "tol": 0, "n_iter_no_change": 10, "maxcor": 10, "precision": 0}
     history = History("kfac", len(problem.targets), watchers)
-    return Context(threads, history, LBFGS(**{**caps, **limits}), np.random.default_rng(seed), start)
+    return Context(threads, history, LBFGS(**{**caps, **limits}), np.random.default_rng(seed), start, is_refined)
 
 
 def searched(problem, solver=None, *, stop_at=None, **options):
@@ -402,12 +402,22 @@ def test_it_comes_near_the_minimum_of_lbfgs(kind, tied):
     assert -1e-5 < difference < (0.01 if kind == "drawn" else 1e-5)
 
 
-def test_a_start_skips_the_phase():
+def test_a_refined_start_skips_the_phase():
     """From a result of L-BFGS, with the same numbers."""
     start = searched(problem_of(), JointSearch(), max_iter=20).parameters
-    run, expected = (searched(problem_of(), solver, start=start) for solver in (StochasticSearch(), JointSearch()))
+    run, expected = (
+        searched(problem_of(), solver, start=start, is_refined=True) for solver in (StochasticSearch(), JointSearch())
+    )
     np.testing.assert_array_equal(run.result.theta, expected.result.theta)
     assert run.history.n_evaluations == expected.history.n_evaluations
+
+
+def test_any_other_start_is_where_the_phase_begins():
+    start = searched(problem_of(), JointSearch(), max_iter=20)
+    run = searched(problem_of(), start=start.parameters)
+    refined = searched(problem_of(), start=start.parameters, is_refined=True)
+    assert run.objectives[0] < start.objectives[-1]
+    assert run.objectives[0] != refined.objectives[0]
 
 
 def test_a_start_of_a_drawn_problem_is_where_its_phase_begins():
