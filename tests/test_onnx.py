@@ -14,7 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
+from skae import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    StackedAutoencoder,
+)
 from skae.activations import ACTIVATIONS, Logistic
 from skae.impute import AutoencoderImputer
 from skae.losses import LOSSES, ColumnLosses, Poisson, SquaredError
@@ -71,6 +77,11 @@ def test_every_configuration(Autoencoder, dtype, name):
 def test_every_activation_and_loss(activation, loss, dtype):
     rows = SHARES.astype(dtype)
     assert_converts(make(AutoencoderTransformer, activation=activation, loss=loss, max_iter=2).fit(rows), rows)
+
+
+def test_a_stack():
+    layers = [make(DenoisingAutoencoder, n_components=4), make(SparseAutoencoder, n_components=2)]
+    assert_converts(StackedAutoencoder(layers, random_state=0).fit(X), X)
 
 
 @pytest.mark.parametrize("link", ACTIVATIONS)
@@ -240,6 +251,11 @@ def test_other_inputs_are_refused():
         skl2onnx.to_onnx(autoencoder, X.astype(str))
     with pytest.raises(TypeError, match="csr_array"):
         skl2onnx.to_onnx(autoencoder, csr_array(X))
+
+
+def test_the_detector_is_refused():
+    with pytest.raises(NotImplementedError, match=r"AutoencoderOutlierDetector cannot be converted.*reconstruction"):
+        skl2onnx.to_onnx(AutoencoderOutlierDetector().fit(X), X)
 
 
 def test_the_imputer_is_refused():

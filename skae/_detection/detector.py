@@ -300,6 +300,20 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         order = np.argsort(-errors.mean(axis=0), kind="stable")
         return to_frame(errors[:, order], np.asarray(column_names(self.estimator_))[order], X)
 
+    def onnx_parser(self) -> Any:
+        """Refuse a conversion to ONNX; `skl2onnx.to_onnx` calls it.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be converted to ONNX. Convert its estimator_ with the option output="
+            "'reconstruction', and compare rows with their reconstructions: score_samples is minus the mean over the "
+            "columns of the loss in units of typical_errors_, and predict compares it with offset_."
+        )
+
     def _validate_params(self):
         super()._validate_params()
         last = BaseAutoencoder() if self.estimator is None else autoencoder_of(self.estimator)
