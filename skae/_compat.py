@@ -14,7 +14,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
+from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter, _get_output_config
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -42,6 +42,7 @@ __all__ = [
     "is_missing",
     "is_pandas_frame",
     "one_of",
+    "output_frame",
     "reals",
     "safe_indexing",
     "some_rows",
@@ -93,6 +94,12 @@ def in_input_container(estimator, values, X):
     if adapter is None:
         return values
     return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def output_frame(estimator):
+    """Return the name of the frames that `set_output` asks for, or None."""
+    name = _get_output_config("transform", estimator)["dense"]
+    return None if name == "default" else name
 
 
 def is_missing(value):

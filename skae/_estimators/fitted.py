@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import gen_batches
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
+from skae._files.array import FileArray
+from skae._files.sink import sink_for
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
@@ -19,6 +22,7 @@ from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
 from skae._version import __version__
+from skae.losses import Loss
 
 # Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
 _BLOCK_ENTRIES = 2**20
@@ -72,6 +76,16 @@ def fitted_attributes(problem, strength_names, scales_code, held_out_seed, resul
     }
 
 
+def check_targets(loss, X):
+    """Raise ValueError if X, an ndarray, CSR or FileArray, holds values for which the loss is not defined."""
+    if isinstance(X, FileArray):
+        if type(loss).check_targets is not Loss.check_targets:  # which takes everything, and needs no pass
+            for block in rows_of(X).blocks():
+                loss.check_targets(X[block])
+    else:
+        loss.check_targets(X)
+
+
 def _with_tied(weights, architecture):
     """Return the distinct weights and, if they are tied, their transposes as the decoder's."""
     return [*weights, *(W.T for W in reversed(weights))] if architecture.tied else weights
@@ -89,6 +103,9 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     _doc_link_module = "skae"
     _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+
+    # `out` is no metadata, which a Pipeline would route.
+    __metadata_request__transform = {"out": UNUSED}
 
     def __getstate__(self):
         state = dict(super().__getstate__(), _skae_version=__version__)
@@ -136,26 +153,34 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _n_features_out(self):
         return self.n_components_
 
-    def transform(self, X: MatrixLike) -> np.ndarray:
+    def transform(self, X: MatrixLike, out: Any = None) -> Any:
         """Encode X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to encode. They are never corrupted.
+
+        out : {ndarray, memmap, zarr.Array, h5py.Dataset} of shape (n_samples, n_components_), default=None
+            Where to write the result, block by block; of the dtype of the result, which is float32 if the estimator
+            was fitted to float32 and X is float32, and float64 otherwise. If None, a new array.
 
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_components_)
-            The codes, divided by `code_scale_`; a frame if `set_output` asks for one.
+            The codes, divided by `code_scale_`; a frame if `set_output` asks for one; `out` if that is given.
 
         Raises
         ------
         ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
+            If X is not a finite 2D array of the width that the estimator was fitted with, or `out` cannot take the
+            result. What is wrong with the rows of a file comes to light when they are read: `out` may have the results
+            of rows before them then.
         """
         network, rows = self.network_, rows_of(self._validated(X, reset=False))
-        return self._blockwise(lambda block, out: encode(network, rows, block, out), rows, self.n_components_)
+        return self._blockwise(
+            lambda block, out: encode(network, rows, block, out), rows, self.n_components_, given=out
+        )
 
     def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Decode codes.
@@ -192,30 +217,36 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         decoded = self._blockwise(lambda block, out: decode(network, codes[block], out), codes, self.n_features_in_)
         return in_input_container(self, decoded, X)
 
-    def reconstruct(self, X: MatrixLike) -> np.ndarray:
+    def reconstruct(self, X: MatrixLike, out: Any = None) -> Any:
         """Encode and decode X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to reconstruct.
+
+        out : {ndarray, memmap, zarr.Array, h5py.Dataset} of shape (n_samples, n_features), default=None
+            Where to write the result, block by block; of the dtype of the result, which is float32 if the estimator
+            was fitted to float32 and X is float32, and float64 otherwise. If None, a new array.
 
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
-            The result of `inverse_transform(transform(X))`.
+            The result of `inverse_transform(transform(X))`; `out` if that is given.
 
         Raises
         ------
         ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
+            If X is not a finite 2D array of the width that the estimator was fitted with, or `out` cannot take the
+            result, as in `transform`.
         """
         network, rows = self.network_, rows_of(self._validated(X, reset=False))
 
         def write(block, out):
             decode(network, encode(network, rows, block), out)
 
-        return in_input_container(self, self._blockwise(write, rows, self.n_features_in_), X)
+        result = self._blockwise(write, rows, self.n_features_in_, given=out)
+        return result if out is not None else in_input_container(self, result, X)
 
     def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
@@ -225,7 +256,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         y : None
@@ -256,7 +287,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -284,7 +315,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -311,7 +342,7 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Where to take it.
 
         Returns
@@ -356,15 +387,19 @@ class FittedMethods(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _validated_target(self, X):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        self._architecture.loss.check_targets(X)
+        check_targets(self._architecture.loss, X)
         return X
 
-    def _blockwise(self, write, X, *shape):
-        """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time."""
-        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X.dtype, self.mean_))
+    def _blockwise(self, write, X, *shape, given=None):
+        """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time.
+
+        It is the one that is given, if there is one.
+        """
+        sink = sink_for((X.shape[0], *shape), np.result_type(X.dtype, self.mean_), self, given)
         widest = max(*self._architecture.widths, int(np.prod(shape)))
         # An overflow is an infinite reconstruction or error.
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in gen_batches(X.shape[0], max(16, _BLOCK_ENTRIES // widest)):
-                write(block, result[block])
-        return result
+            for block in gen_batches(X.shape[0], sink.block_rows(max(16, _BLOCK_ENTRIES // widest))):
+                with sink.block(block) as out:
+                    write(block, out)
+        return sink.result
