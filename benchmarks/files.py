@@ -4,9 +4,10 @@ The files are made by this script: rows of a random linear map of 32 factors, cl
 levels, as pixels are. Formats: "hdf5" (contiguous, not compressed), "zarr" (chunks of 512 rows, its default
 compression), "parquet" (row groups of 512 rows, its default compression).
 
-1. Large files (--gb): every case runs in a process of its own, with few iterations. The peak is the kernel's, as in
+1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
+   over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak is the kernel's, as in
    memory.py, above what the process has after a small fit; the bound is that of memory.py. It does not count what is
-   kept for each row whatever its width (weights, hashes, losses), which the last column gives in bytes a row.
+   kept for each row whatever its width (weights, hashes, losses): the last column is the excess in bytes a row.
 2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
    process. Median of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
    that the disk keeps up.
@@ -29,6 +30,8 @@ from common import parser, print_columns, print_header, print_row
 from memory import FITS, MB, _can_reset_peak, _give_back_freed_memory, _status, bound
 
 from skae import AutoencoderTransformer
+from skae._files.formats import in_blocks
+from skae._files.pages import Pages
 
 N_FEATURES, CHUNK_ROWS = 784, 512
 CASES = ("lbfgs", "lbfgs, KL", "kfac", "varpro", "svd", "transform", "reconstruct", "score")
@@ -203,29 +206,37 @@ def run_case(case, form, path, units, iterations, maxcor):
     """Return the peak above what the process has after a small fit, the seconds and the passes over the file."""
     options = {"maxcor": maxcor, "tol": 0, "random_state": 0} | FITS.get(case, FITS["varpro"])
     with opened(path, form) as X:
-        read = lambda start, stop: X[start:stop]  # noqa: E731
-        if form == "parquet":
-            read = lambda *_: X.read_row_group(0).to_pandas().to_numpy()  # noqa: E731
-        fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(read(0, 512)))
+        fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(in_blocks(X)[:CHUNK_ROWS]))
         width = {"transform": units, "reconstruct": N_FEATURES}.get(case)
         n_rows = X.metadata.num_rows if form == "parquet" else X.shape[0]
+        n_read = count_rows_read()
         _give_back_freed_memory()
         _can_reset_peak()
         before, start = _status("VmRSS"), perf_counter()
         if width:
             with opened(f"{path}.out", "hdf5", (n_rows, width)) as out:
                 getattr(fitted, case)(X, out=out)
-            passes = 1
         elif case == "score":
             fitted.score(X)
-            passes = 3
         else:
-            model = AutoencoderTransformer(units, max_iter=iterations, **options).fit(X)
-            passes = model.n_evaluations_
+            AutoencoderTransformer(units, max_iter=iterations, **options).fit(X)
         seconds = perf_counter() - start
         peak = _status("VmHWM") - before
     Path(f"{path}.out").unlink(missing_ok=True)
-    return {"peak": peak, "seconds": seconds, "passes": passes}
+    return {"peak": peak, "seconds": seconds, "passes": sum(n_read) / n_rows}
+
+
+def count_rows_read():
+    """Return a list to which the number of rows of every page that is read is added from now on."""
+    numbers, decoded = [], Pages._decoded
+
+    def counted(pages, number):
+        rows = decoded(pages, number)
+        numbers.append(len(rows))
+        return rows
+
+    Pages._decoded = counted
+    return numbers
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         loss = loss_for(self.loss, self.output_activation, header, every_row, weights)
         X, weights, held_out, rows, firsts = self._split(every_row, weights, loss, seed)
         task.begin(every_row, given, sample_weight, rows)
-        del every_row  # it may be a copy, and X another one
+        del given, header, every_row, rows  # each may be a copy, and X another one
 
         with row_threads() as threads:
             problem = self._make_problem(X, weights, loss, corruption_rng, threads)

@@ -30,7 +30,7 @@ class Pages:
     def __init__(self, read, edges, row_bytes):
         self._read, self.edges = read, edges
         self._capacity = max(_MIN_KEPT, _KEPT_BYTES // max(1, int(np.diff(edges).max()) * row_bytes))
-        self._kept: OrderedDict = OrderedDict()  # futures by number, the least recently used one first
+        self._kept = OrderedDict()  # futures by number, the least recently used one first
         self._lock = Lock()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="skae-reader")
 

@@ -435,3 +435,11 @@ def test_out_is_no_frame(method):
 
 def test_out_is_no_metadata():
     assert not hasattr(AutoencoderTransformer(), "set_transform_request")
+
+
+def test_callbacks_see_the_file(zarr_source):
+    callback = pytest.importorskip("sklearn.callback")
+    file = zarr_source(make_rows())
+    monitor = callback.ScoringMonitor(scoring={"r2": reconstruction_r2})
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3, early_stopping=True).set_callbacks(monitor).fit(file)
+    assert model.n_iter_ == 3
