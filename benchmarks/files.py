@@ -5,9 +5,10 @@ levels, as pixels are. Formats: "hdf5" (contiguous, not compressed), "zarr" (chu
 compression), "parquet" (row groups of 512 rows, its default compression).
 
 1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
-   over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak is the kernel's, as in
-   memory.py, above what the process has after a small fit; the bound is that of memory.py. It does not count what is
-   kept for each row whatever its width (weights, hashes, losses): the last column is the excess in bytes a row.
+   over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
+   is the kernel's, as in memory.py, above what the process has after a small fit; the bound is that of memory.py. It
+   does not count what is kept for each row whatever its width (weights, hashes, losses): the last column is the excess
+   in bytes a row.
 2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
    process. Median of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
    that the disk keeps up.
@@ -117,6 +118,7 @@ def small_files(folder, arguments):
     for form in arguments.formats:
         path = make(folder, form, n_rows)
         X = np.concatenate(list(blocks_of_rows(n_rows)))
+        assert X.dtype == np.float32
         for case in (case for case in arguments.cases if case in FITS):
             options = {"max_iter": arguments.small_iterations, "random_state": 0, "tol": 0} | FITS[case]
             model = AutoencoderTransformer(arguments.units, **options)
@@ -151,7 +153,7 @@ def blocks_of_rows(n_rows):
     for number, start in enumerate(range(0, n_rows, CHUNK_ROWS)):
         rng = np.random.default_rng([1, number])
         factors = rng.standard_normal((min(CHUNK_ROWS, n_rows - start), 32), dtype=np.float32)
-        block = np.clip(0.3 * (factors @ loadings) / np.sqrt(32) + 0.2, 0, 1)
+        block = np.clip(0.3 * (factors @ loadings) / np.float32(np.sqrt(32)) + 0.2, 0, 1)
         yield np.round(block * 255) / np.float32(255)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from skae._compat import output_frame
 
 # A file with larger chunks than so many times the usual block is written across its chunks.
-_MOST_TIMES = 8
+_MOST_TIMES = 4
 
 
 class Sink:
