@@ -2,7 +2,7 @@
 
 The files are made by this script: rows of a random linear map of 32 factors, clipped to [0, 1] and rounded to 256
 levels, as pixels are. Formats: "hdf5" (contiguous, not compressed), "zarr" (chunks of 512 rows, its default
-compression), "parquet" (row groups of 512 rows, its default compression).
+compression), "parquet" (row groups of 2,048 rows, its default compression).
 
 1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
    over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
@@ -34,7 +34,7 @@ from skae import AutoencoderTransformer
 from skae._files.formats import in_blocks
 from skae._files.pages import Pages
 
-N_FEATURES, CHUNK_ROWS = 784, 512
+N_FEATURES, CHUNK_ROWS, GROUP_ROWS = 784, 512, 2048
 CASES = ("lbfgs", "lbfgs, KL", "kfac", "varpro", "svd", "transform", "reconstruct", "score")
 
 
@@ -117,7 +117,7 @@ def small_files(folder, arguments):
     print_columns("format", "what", "array (s)", "file (s)", "ratio", "least", "largest", "same fit")
     for form in arguments.formats:
         path = make(folder, form, n_rows)
-        X = np.concatenate(list(blocks_of_rows(n_rows)))
+        X = np.concatenate(list(blocks_of_rows(n_rows, GROUP_ROWS if form == "parquet" else CHUNK_ROWS)))
         assert X.dtype == np.float32
         for case in (case for case in arguments.cases if case in FITS):
             options = {"max_iter": arguments.small_iterations, "random_state": 0, "tol": 0} | FITS[case]
@@ -147,12 +147,12 @@ def timed(function, *given):
     return perf_counter() - start
 
 
-def blocks_of_rows(n_rows):
-    """Yield blocks of rows, as many as are in a chunk."""
+def blocks_of_rows(n_rows, size=CHUNK_ROWS):
+    """Yield blocks of rows."""
     loadings = np.random.default_rng(0).normal(size=(32, N_FEATURES)).astype(np.float32)
-    for number, start in enumerate(range(0, n_rows, CHUNK_ROWS)):
+    for number, start in enumerate(range(0, n_rows, size)):
         rng = np.random.default_rng([1, number])
-        factors = rng.standard_normal((min(CHUNK_ROWS, n_rows - start), 32), dtype=np.float32)
+        factors = rng.standard_normal((min(size, n_rows - start), 32), dtype=np.float32)
         block = np.clip(0.3 * (factors @ loadings) / np.float32(np.sqrt(32)) + 0.2, 0, 1)
         yield np.round(block * 255) / np.float32(255)
 
@@ -163,8 +163,8 @@ def make(folder, form, n_rows):
     if form == "parquet":
         schema = pa.schema([(f"pixel{number}", pa.float32()) for number in range(N_FEATURES)])
         with pq.ParquetWriter(path, schema) as writer:
-            for block in blocks_of_rows(n_rows):
-                writer.write_table(pa.table([*block.T], schema=schema), row_group_size=CHUNK_ROWS)
+            for block in blocks_of_rows(n_rows, GROUP_ROWS):
+                writer.write_table(pa.table([*block.T], schema=schema))
         return path
     with opened(path, form, shape) as result:
         for number, block in enumerate(blocks_of_rows(n_rows)):
