@@ -10,8 +10,9 @@ from threadpoolctl import threadpool_limits
 
 threadpool_limits(1)
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Its doctests draw.
-collect_ignore = [] if importlib.util.find_spec("matplotlib") else ["skae/plotting"]
+# What these doctests need.
+NEEDS = {"skae/plotting": "matplotlib", "doc/user_guide/files.rst": "h5py"}
+collect_ignore = [path for path, package in NEEDS.items() if not importlib.util.find_spec(package)]
 
 
 def _read_only(X):

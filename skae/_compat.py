@@ -19,6 +19,7 @@ from sklearn.utils._set_output import (
     ADAPTERS_MANAGER,
     _get_adapter_from_container,
     _get_container_adapter,
+    _get_output_config,
     check_library_installed,
 )
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
@@ -49,6 +50,7 @@ __all__ = [
     "is_missing",
     "is_pandas_frame",
     "one_of",
+    "output_frame",
     "reals",
     "safe_indexing",
     "some_rows",
@@ -128,6 +130,12 @@ def in_input_container(estimator, values, X):
     if adapter is None:
         return values
     return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def output_frame(estimator):
+    """Return the name of the frames that `set_output` asks for, or None."""
+    name = _get_output_config("transform", estimator)["dense"]
+    return None if name == "default" else name
 
 
 def is_missing(value):

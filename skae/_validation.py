@@ -8,19 +8,31 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from skae._compat import check_sample_weight, safe_indexing
+from skae._files.array import FileArray
+from skae._files.formats import in_blocks
 
 FLOATS = [np.float64, np.float32]
 
 
 def validated_rows(X, name="X"):
-    """Return rows as float64 or float32, as an ndarray or in canonical CSR; ValueError if they are not finite."""
+    """Return rows as float64 or float32, as an ndarray or in canonical CSR; ValueError if they are not finite.
+
+    Those of a large file are a FileArray, which raises the error when it reads them.
+    """
     refuse_masked(X)
+    file = in_blocks(X)
+    if isinstance(file, FileArray):
+        return file.small_or_file()
     return _as_rows(check_array(X, accept_sparse="csr", dtype=FLOATS, input_name=name))
 
 
 def validated_input(estimator, X, reset):
     """Return the rows that an estimator is given as `validated_rows` does, and check or set its features."""
     refuse_masked(X)
+    file = in_blocks(X)
+    if isinstance(file, FileArray):
+        validate_data(estimator, file.header, skip_check_array=True, reset=reset)
+        return file.small_or_file()
     try:
         X = validate_data(estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset)
     except ValueError as error:
@@ -67,7 +79,12 @@ def drop_weightless(weights, *containers):
     if weights.all():
         return weights, *containers
     kept = np.flatnonzero(weights)
-    return weights[kept], *(safe_indexing(rows, kept) for rows in containers)
+    return weights[kept], *(some_rows_of(rows, kept) for rows in containers)
+
+
+def some_rows_of(X, indices):
+    """Return the rows of any container, at indices in increasing order; those of a file are not read yet."""
+    return X.select(indices) if isinstance(X, FileArray) else safe_indexing(X, indices)
 
 
 def hidden_widths(hidden_layer_sizes):

@@ -298,7 +298,7 @@ class SaltAndPepper(_Replacing):
     """
 
     def _source(self, X, weights):
-        return Extremes(X.min(axis=0), X.max(axis=0))
+        return Extremes(*rows_of(X).extremes())
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.utils import gen_batches
-from sklearn.utils.sparsefuncs import min_max_axis
 
 from skae._compat import in_container_of, some_rows
+from skae._files.formats import in_blocks
 from skae._imputation_error import ImputationScorer
 from skae._rows.blocks import rows_of
 from skae._scorer import Scorer
@@ -264,7 +264,7 @@ def r2(X, reconstruct, weights):
 
     Like `sklearn.metrics.r2_score`, except that a single row gives a score, not a warning. All weights are positive.
     """
-    low, high = min_max_axis(X, axis=0) if issparse(X) else (X.min(axis=0), X.max(axis=0))
+    low, high = rows_of(X).extremes()
     varies = low < high
     counts = varies if varies.any() else ~varies
     largest = np.maximum(high, -low)[counts].max()
@@ -304,9 +304,9 @@ def _scored(estimator, X, sample_weight):
 
 
 def _validated(X):
-    """Return the validated X, and X for the transformer: in its own container, or as CSR if it is sparse."""
+    """Return the validated X, and X for the transformer: in its own container, as CSR, or a file's rows."""
     rows = validated_rows(X)
-    return rows, rows if issparse(X) else X
+    return rows, rows if issparse(X) or in_blocks(X) is not X else X
 
 
 def _reconstruction(fitted, X):

@@ -9,6 +9,7 @@ ROOT = Path(skae.__file__).parent
 # Each part imports from the parts before it alone. Those of one line do not know each other.
 ORDER = [
     ["_compat", "_hiding", "_typing", "_version", "activations"],
+    ["_files"],
     ["_rows", "_scorer", "_validation", "losses"],
     ["_imputation_error"],
     ["_network", "corruption", "metrics"],

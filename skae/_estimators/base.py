@@ -8,13 +8,16 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 
 from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
 from skae._estimators.callbacks import fit_task
 from skae._estimators.declaration import estimator
-from skae._estimators.fitted import FittedMethods, fitted_attributes
+from skae._estimators.fitted import FittedMethods, check_targets, fitted_attributes
 from skae._estimators.layerwise import train_layers, unrolled
+from skae._files.array import FileArray
+from skae._files.formats import in_blocks
 from skae._network.architecture import Architecture
 from skae._objective.problem import column_gains, make_problem
 from skae._objective.units import SCALE, units_of
@@ -133,9 +136,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Training data. float32 is kept, all other types are converted to float64. Sparse X is converted to CSR and
-            never made dense as a whole.
+            never made dense as a whole. A file, which is a `zarr.Array`, an `h5py.Dataset` or a
+            `pyarrow.parquet.ParquetFile`, is read in blocks of rows, and never in memory as a whole.
 
         y : None
             Ignored.
@@ -191,15 +195,17 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
     def _fit(self, X, sample_weight, goes_on, task):
         """Return the fitted attributes."""
-        given, every_row = X, self._validated(X, reset=True)
+        given = in_blocks(X)
+        header = self._header_of_file(given) if isinstance(given, FileArray) else given
+        every_row = self._validated(given, reset=True)
         weights = validated_weights(sample_weight, every_row)
         n_samples = int(np.count_nonzero(weights))
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
-        loss = loss_for(self.loss, self.output_activation, given, every_row, weights)
+        loss = loss_for(self.loss, self.output_activation, header, every_row, weights)
         X, weights, held_out, rows, firsts = self._split(every_row, weights, loss, seed)
         task.begin(every_row, given, sample_weight, rows)
-        del every_row  # it may be a copy, and X another one
+        del given, header, every_row, rows  # each may be a copy, and X another one
 
         with row_threads() as threads:
             problem = self._make_problem(X, weights, loss, corruption_rng, threads)
@@ -225,6 +231,20 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         return {**attributes(result), "_fit_record": record}
 
     # The steps of a fit, in their order.
+
+    def _header_of_file(self, file):
+        """Return what tells of the features of a file; ValueError for parameters that do not go with one."""
+        if self.loss == AUTO:
+            raise ValueError(
+                "loss='auto' looks at all values of a column, and X is a file. Take the losses from some of its rows: "
+                f"{type(self).__name__}(loss='auto').fit(rows).losses_."
+            )
+        if self.n_init > 1 and effective_n_jobs(self.n_jobs) > 1:
+            raise ValueError(
+                f"n_jobs={self.n_jobs} runs the n_init={self.n_init} starts in processes, which cannot share the open "
+                "file X. Set n_jobs=None: every start uses all cores."
+            )
+        return file.header
 
     def _validate_params(self):
         super()._validate_params()
@@ -263,10 +283,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         if self.early_stopping:
             trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
             held_out_X, held_out_weights = distinct.take(X, ~trained_on)
-            loss.check_targets(held_out_X)
+            check_targets(loss, held_out_X)
             held_out = HeldOut(rows_of(held_out_X), held_out_weights)
         X, weights = distinct.take(X, trained_on)
-        loss.check_targets(X)
+        check_targets(loss, X)
         return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
 
     def _make_problem(self, X, weights, loss, rng, threads):

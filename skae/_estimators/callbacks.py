@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skae._compat import safe_indexing
 from skae._solvers.history import Watcher
 from skae._training.result import result_at
+from skae._validation import some_rows_of
 
 
 def fit_task(estimator, n_restarts, n_iterations):
@@ -59,7 +59,7 @@ class FitTask:
 
         Parameters
         ----------
-        X : {ndarray, CSR}
+        X : {ndarray, CSR, FileArray}
             All rows, validated.
 
         given, sample_weight
@@ -70,7 +70,7 @@ class FitTask:
         """
 
         def trained_on(values):
-            return values if len(rows) == X.shape[0] else safe_indexing(values, rows)
+            return values if len(rows) == X.shape[0] else some_rows_of(values, rows)
 
         shown = trained_on(given if hasattr(self._estimator, "feature_names_in_") else X)
         metadata = None if sample_weight is None else {"sample_weight": np.asarray(trained_on(sample_weight))}

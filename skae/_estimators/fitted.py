@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skae import metrics
 from skae._compat import feature_names, in_input_container
 from skae._estimators.description import Described
+from skae._files.array import FileArray
+from skae._files.sink import sink_for
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, excess_losses, network_of
 from skae._network.parameters import Parameters
 from skae._objective.problem import code_scale
@@ -21,6 +24,7 @@ from skae._rows.blocks import rows_of
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, hidden_widths, refuse_masked, validated_input, validated_weights
 from skae._version import __version__
+from skae.losses import Loss
 
 # Entries of the widest array of a block of rows: few enough to leave memory alone, enough for threaded products.
 _BLOCK_ENTRIES = 2**20
@@ -74,6 +78,16 @@ def fitted_attributes(problem, strength_names, scales_code, held_out_seed, resul
     }
 
 
+def check_targets(loss, X):
+    """Raise ValueError if X, an ndarray, CSR or FileArray, holds values for which the loss is not defined."""
+    if isinstance(X, FileArray):
+        if type(loss).check_targets is not Loss.check_targets:  # which takes everything, and needs no pass
+            for block in rows_of(X).blocks():
+                loss.check_targets(X[block])
+    else:
+        loss.check_targets(X)
+
+
 def _with_tied(weights, architecture):
     """Return the distinct weights and, if they are tied, their transposes as the decoder's."""
     return [*weights, *(W.T for W in reversed(weights))] if architecture.tied else weights
@@ -91,6 +105,9 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
     _doc_link_module = "skae"
     _doc_link_template = "https://skae.readthedocs.io/en/stable/generated/{estimator_module}.{estimator_name}.html"
+
+    # `out` is no metadata, which a Pipeline would route.
+    __metadata_request__transform = {"out": UNUSED}
 
     def __getstate__(self):
         state = dict(super().__getstate__(), _skae_version=__version__)
@@ -138,26 +155,34 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
     def _n_features_out(self):
         return self.n_components_
 
-    def transform(self, X: MatrixLike) -> np.ndarray:
+    def transform(self, X: MatrixLike, out: Any = None) -> Any:
         """Encode X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to encode. They are never corrupted.
+
+        out : {ndarray, memmap, zarr.Array, h5py.Dataset} of shape (n_samples, n_components_), default=None
+            Where to write the result, block by block; of the dtype of the result, which is float32 if the estimator
+            was fitted to float32 and X is float32, and float64 otherwise. If None, a new array.
 
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_components_)
-            The codes, divided by `code_scale_`; a frame if `set_output` asks for one.
+            The codes, divided by `code_scale_`; a frame if `set_output` asks for one; `out` if that is given.
 
         Raises
         ------
         ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
+            If X is not a finite 2D array of the width that the estimator was fitted with, or `out` cannot take the
+            result. What is wrong with the rows of a file comes to light when they are read: `out` may have the results
+            of rows before them then.
         """
         network, rows = self.network_, rows_of(self._validated(X, reset=False))
-        return self._blockwise(lambda block, out: encode(network, rows, block, out), rows, self.n_components_)
+        return self._blockwise(
+            lambda block, out: encode(network, rows, block, out), rows, self.n_components_, given=out
+        )
 
     def inverse_transform(self, X: MatrixLike) -> np.ndarray:
         """Decode codes.
@@ -194,30 +219,36 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
         decoded = self._blockwise(lambda block, out: decode(network, codes[block], out), codes, self.n_features_in_)
         return in_input_container(self, decoded, X)
 
-    def reconstruct(self, X: MatrixLike) -> np.ndarray:
+    def reconstruct(self, X: MatrixLike, out: Any = None) -> Any:
         """Encode and decode X.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to reconstruct.
+
+        out : {ndarray, memmap, zarr.Array, h5py.Dataset} of shape (n_samples, n_features), default=None
+            Where to write the result, block by block; of the dtype of the result, which is float32 if the estimator
+            was fitted to float32 and X is float32, and float64 otherwise. If None, a new array.
 
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
-            The result of `inverse_transform(transform(X))`.
+            The result of `inverse_transform(transform(X))`; `out` if that is given.
 
         Raises
         ------
         ValueError
-            If X is not a finite 2D array of the width that the estimator was fitted with.
+            If X is not a finite 2D array of the width that the estimator was fitted with, or `out` cannot take the
+            result, as in `transform`.
         """
         network, rows = self.network_, rows_of(self._validated(X, reset=False))
 
         def write(block, out):
             decode(network, encode(network, rows, block), out)
 
-        return in_input_container(self, self._blockwise(write, rows, self.n_features_in_), X)
+        result = self._blockwise(write, rows, self.n_features_in_, given=out)
+        return result if out is not None else in_input_container(self, result, X)
 
     def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the share of the variance of X that its reconstruction explains.
@@ -227,7 +258,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         y : None
@@ -258,7 +289,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -286,7 +317,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -313,7 +344,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, file} of shape (n_samples, n_features)
             Where to take it.
 
         Returns
@@ -355,7 +386,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
     def _excess_losses(self, X):
         """Yield a slice of the rows of X and what their entries lose over a perfect reconstruction, in float64."""
         network, rows = self.network_, rows_of(self._validated_target(X))
-        for block in self._blocks(rows):
+        for block in _slices(len(rows), self._rows_together()):
             # An overflow is an infinite error.
             with np.errstate(over="ignore", invalid="ignore"):
                 yield block, excess_losses(network, rows, block).astype(np.float64, copy=False)
@@ -366,20 +397,28 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
     def _validated_target(self, X):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        self._architecture.loss.check_targets(X)
+        check_targets(self._architecture.loss, X)
         return X
 
-    def _blockwise(self, write, X, *shape):
-        """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time."""
-        result = np.empty((X.shape[0], *shape), dtype=np.result_type(X.dtype, self.mean_))
+    def _blockwise(self, write, X, *shape, given=None):
+        """Return an array of the given shape a row of X, which `write(block, out)` fills a slice of rows at a time.
+
+        It is the one that is given, if there is one.
+        """
+        sink = sink_for((X.shape[0], *shape), np.result_type(X.dtype, self.mean_), self, given)
         # An overflow is an infinite reconstruction or error.
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in self._blocks(X, *shape):
-                write(block, result[block])
-        return result
+            for block in _slices(X.shape[0], sink.block_rows(self._rows_together(*shape))):
+                with sink.block(block) as out:
+                    write(block, out)
+        return sink.result
 
-    def _blocks(self, X, *shape):
-        """Yield slices of the rows of X, for arrays of the given shape a row."""
-        n_together = max(16, _BLOCK_ENTRIES // max(*self._architecture.widths, prod(shape)))
-        # Not by gen_batches, which validates its parameters at every call.
-        return (slice(start, start + n_together) for start in range(0, X.shape[0], n_together))
+    def _rows_together(self, *shape):
+        """Return how many rows to work on at a time, for arrays of the given shape a row."""
+        return max(16, _BLOCK_ENTRIES // max(*self._architecture.widths, prod(shape)))
+
+
+def _slices(n_rows, n_together):
+    """Yield slices of rows. gen_batches validates its parameters at every call, which is slow beside a single row."""
+    for start in range(0, n_rows, n_together):
+        yield slice(start, min(start + n_together, n_rows))

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.cluster import KMeans
 
 from skae._network.propagation import block_rows
-from skae._rows.blocks import RowBlocks, rows_of
+from skae._rows.blocks import FileRows, RowBlocks, rows_of
 from skae._rows.distinct import distinct_rows
 from skae._rows.drawn import DrawnRows
 from skae._rows.statistics import Statistics, root_mean, statistics_of, variances
@@ -135,9 +135,11 @@ def marginal(prepared, targets, weights, size, rng):
     n_groups = max(1, n_groups)
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
     totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
-    for number in np.unique(group_of):
-        rows = np.flatnonzero(group_of == number)
-        sums[number] = targets.take(rows).weighted_squares(slice(None), weights[rows], filling)
+    for block in targets.blocks():
+        rows_of_block, numbers = targets.take(block), group_of[block]
+        for number in np.unique(numbers):
+            rows = np.flatnonzero(numbers == number)
+            sums[number] += rows_of_block.take(rows).weighted_squares(slice(None), weights[block][rows], filling)
     sums /= np.where(totals > 0, totals, 1)[:, None]
     return Noise([], prepared, prepared.moments, group_of, factor * sums + variance)
 
@@ -176,13 +178,15 @@ def drawn(prepared, targets, widths, rng):
 
     rng : numpy.random.Generator
     """
-    if not prepared.is_random:
+    if not prepared.is_random and not isinstance(targets, FileRows):
         return Noise([rows_of(prepared.corrupt(targets.X, rng))])
     n_rows, seed = len(targets), int(rng.integers(2**63))
     # An even number of chunks suits two threads, and the draws may not depend on how many there are.
     n_chunks = 2 * ceil(n_rows / (2 * block_rows(widths)))
     n_draws = min(_MAX_DRAWS, ceil(_MIN_DRAWN_ROWS / n_rows))
     draws = [DrawnRows(targets.X, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in range(n_draws)]
+    if not prepared.is_random:
+        return Noise(draws[:1])
     if n_draws * np.prod(targets.shape) <= _SMALL and not prepared.has_emphasis:
         draws = [draw.stored() for draw in draws]
     return Noise(draws, prepared)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 from sklearn.utils import gen_batches
 
+from skae._files.array import FileArray
 from skae._rows.factors import Dense, OffsetSparse
 
 _BLOCK_ENTRIES = 2**19
@@ -20,7 +21,7 @@ class RowBlocks(ABC):
 
     Parameters
     ----------
-    X : {ndarray, CSR} of shape (n_samples, n_features)
+    X : {ndarray, CSR, FileArray} of shape (n_samples, n_features)
     """
 
     X: object
@@ -44,6 +45,10 @@ class RowBlocks(ABC):
     def rows_together(self):
         """How many rows are best read together, or None if that does not matter."""
         return None
+
+    def together(self, order):
+        """Return an order of rows like a random one, an array of indices, in which they are read at a bearable cost."""
+        return order
 
     def blocks(self, axis=0):
         """Return the slices of X along an axis that are worked on one at a time."""
@@ -233,6 +238,32 @@ class SparseRows(Rows):
         return 3 * (self.X.nnz + sum(self.shape))
 
 
+class FileRows(DenseRows):
+    """Rows of a FileArray. Whatever needs all of them makes one pass, a block in memory at a time."""
+
+    def take(self, rows):
+        chosen = self.X.select(rows)
+        return rows_of(chosen.small_or_file())
+
+    def together(self, order):
+        return self.X.together(order)
+
+    def dense_columns(self, columns):
+        result = np.empty((len(self), columns.stop - columns.start), self.dtype)
+        for block in self.blocks():
+            result[block] = self.X[block][:, columns]
+        return result
+
+    def extremes(self):
+        low, high = zip(*(rows_of(self.X[block]).extremes() for block in self.blocks()), strict=True)
+        return np.min(low, axis=0), np.max(high, axis=0)
+
+    def combine(self, coefficients, mean, threads):
+        return self.sum(lambda block: (self.X[block] - mean).T @ coefficients[block], threads)
+
+
 def rows_of(X):
-    """Return the Rows of X, an ndarray or CSR."""
-    return SparseRows(X) if issparse(X) else DenseRows(X)
+    """Return the Rows of X, an ndarray, CSR or FileArray."""
+    if issparse(X):
+        return SparseRows(X)
+    return FileRows(X) if isinstance(X, FileArray) else DenseRows(X)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 from sklearn.utils import gen_batches
 
+from skae._files.array import FileArray, selected
 from skae._rows.blocks import rows_of
 
 # X of up to so many entries may be copied: 32 MB in float64.
@@ -43,8 +44,8 @@ class DistinctRows:
     def take(self, X, chosen):
         """Return the distinct rows that a mask chooses, and their weights; X itself if these are its rows."""
         if self.indices is not None:
-            return X[self.indices[chosen]], self.weights[chosen]
-        return (X, self.weights) if chosen.all() else (X[chosen], self.weights[chosen])
+            return selected(X, self.indices[chosen]), self.weights[chosen]
+        return (X, self.weights) if chosen.all() else (selected(X, chosen), self.weights[chosen])
 
     def first(self, chosen):
         """Return the index of the first row of X that equals each of the rows that a mask chooses."""
@@ -64,8 +65,8 @@ def distinct_rows(X, weights):
 
     Parameters
     ----------
-    X : {ndarray, CSR} of shape (n_samples, n_features)
-        Finite; CSR in canonical format.
+    X : {ndarray, CSR, FileArray} of shape (n_samples, n_features)
+        Finite; CSR in canonical format. A FileArray is large.
 
     weights : ndarray of shape (n_samples,)
         At least zero, not all of them zero.
@@ -116,16 +117,21 @@ def _sorted_by_value(X, kept):
 def _merged_by_hash(X, kept):
     """Return where each distinct row among the kept ones comes first, in their order, and all rows' numbers."""
     as_given = np.arange(len(kept))
-    hashes = _hashes(X)[kept]
+    hashes = _hashes(X)
+    hashes = hashes if len(kept) == len(hashes) else hashes[kept]
     ordered = np.sort(hashes)
-    if 2 * (1 + np.count_nonzero(ordered[1:] != ordered[:-1])) >= len(kept):
+    n_distinct = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    del ordered
+    if 2 * n_distinct >= len(kept):
         return as_given, as_given
     _, firsts, numbers = np.unique(hashes, return_index=True, return_inverse=True)
     equal_to = firsts[numbers]
     merged = np.flatnonzero(equal_to != as_given)
+    # Rows far apart in a file would be read again and again: other hashes stand for them.
+    compared = _hashes(X, seed=1)[:, None] if isinstance(X, FileArray) else X
     for block in gen_batches(len(merged), _rows_a_block(X)):
         rows = merged[block]
-        different = np.asarray((X[kept[rows]] != X[kept[equal_to[rows]]]).sum(axis=1)).ravel() > 0
+        different = np.asarray((compared[kept[rows]] != compared[kept[equal_to[rows]]]).sum(axis=1)).ravel() > 0
         # Equal hashes of different rows are next to impossible. Such a row stays on its own.
         equal_to[rows[different]] = rows[different]
     return np.unique(equal_to, return_inverse=True)
@@ -135,12 +141,12 @@ def _rows_a_block(X):
     return max(1, _BLOCK_ENTRIES * X.shape[0] // max(1, X.size))
 
 
-def _hashes(X):
+def _hashes(X, seed=0):
     """Return a hash of every row, (n_samples,) of uint64: the sum over columns of mixed bits times a random number.
 
     Zeros add nothing, so that sparse and dense rows have the same hash.
     """
-    factors = np.random.default_rng(0).integers(2**63, size=X.shape[1], dtype=np.uint64) * 2 + 1
+    factors = np.random.default_rng(seed).integers(2**63, size=X.shape[1], dtype=np.uint64) * 2 + 1
     hashes = np.empty(X.shape[0], dtype=np.uint64)
     for rows in gen_batches(X.shape[0], _rows_a_block(X)):
         block = X[rows]

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import coo_array, issparse
 
+from skae._files.array import FileArray
 from skae._rows.blocks import rows_of
 from skae._rows.statistics import column_means, variances
 from skae._rows.threads import SERIAL
@@ -49,6 +50,11 @@ class OtherRows:
         self.variance = variances([rows_of(X)], weights, self.mean, SERIAL)
 
     def replaced(self, X, selected, rng):
+        if isinstance(self._X, FileArray):
+            raise ValueError(
+                "corruption 'swap' draws entries from any row, which would read the file X again and again. Choose "
+                "another corruption, or fit to a sample of rows in memory."
+            )
         columns = np.nonzero(selected)[1]
         drawn = rng.random(len(columns)) * self._cumulative[-1]
         # The last sum may be a rounding above all draws, but not below one.

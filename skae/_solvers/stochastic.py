@@ -86,7 +86,7 @@ class _Phase:
         self._theta, self._kfac = theta, KFAC(theta, layout, context.threads)
         options = {"offset": self._offset, "threads": context.threads}
         self._on_all = objective_class(problem)(problem, self._variables, **options)
-        self._batches = _rows_of_batches(problem.weights, context.rng)
+        self._batches = _rows_of_batches(problem.targets, problem.weights, context.rng)
         self._on_batch = Objective(problem.batch(next(self._batches), self._rng), self._variables, **options)
         self._on_batch.mean_code_memory = _CODE_MEMORY
 
@@ -192,7 +192,7 @@ class _Phase:
         self._context.history.n_rows_evaluated += self._n_steps * _BATCH_ROWS // len(self._problem.inputs)
 
 
-def _rows_of_batches(weights, rng):
+def _rows_of_batches(targets, weights, rng):
     """Yield indices of rows, each row once a pass, or as often as its weight says on average."""
     n_rows = len(weights)
     shares, are_equal = weights / weights.sum(), np.all(weights == weights[0])
@@ -200,6 +200,6 @@ def _rows_of_batches(weights, rng):
     while True:
         while len(waiting) < _BATCH_ROWS:
             order = rng.permutation(n_rows) if are_equal else rng.choice(n_rows, n_rows, p=shares)
-            waiting = np.append(waiting, order)
+            waiting = np.append(waiting, targets.together(order))
         yield waiting[:_BATCH_ROWS]
         waiting = waiting[_BATCH_ROWS:]

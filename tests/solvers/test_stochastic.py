@@ -140,7 +140,7 @@ def test_threads_do_not_decide(kind, n_threads, monkeypatch):
 
 
 def batches_of(problem, n_batches):
-    batches = _rows_of_batches(problem.weights, np.random.default_rng(0))
+    batches = _rows_of_batches(problem.targets, problem.weights, np.random.default_rng(0))
     return np.array([next(batches) for _ in range(n_batches)])
 
 
@@ -175,7 +175,7 @@ def test_gradients_of_minibatches_are_on_average_that_of_the_problem(kind, tied)
     """With weights, and with new noise in each: within five standard errors of the gradient over all rows."""
     problem = problem_of(kind, weights=np.exp(3 * make_rows()[:, 0]), tied=tied)
     phase, rng, gradients = _Phase(problem, context_of(problem)), np.random.default_rng(3), []
-    rows, theta = _rows_of_batches(problem.weights, rng), phase._theta
+    rows, theta = _rows_of_batches(problem.targets, problem.weights, rng), phase._theta
     for _ in range(2000):
         phase._on_batch.go_on_with(problem.batch(next(rows), rng))
         gradients.append(phase._on_batch(theta).gradient)
@@ -203,7 +203,7 @@ def test_sparsity_sees_a_running_mean_of_the_code():
     penalty, expected, rng = KLSparsity(0.3, 0.1), None, np.random.default_rng(3)
     problem = problem_of(penalties=[penalty])
     phase = _Phase(problem, context_of(problem))
-    objective, theta, batches = phase._on_batch, phase._theta, _rows_of_batches(problem.weights, rng)
+    objective, theta, batches = phase._on_batch, phase._theta, _rows_of_batches(problem.targets, problem.weights, rng)
     for _ in range(4):
         batch = problem.batch(next(batches), rng)
         objective.go_on_with(batch)

@@ -1,0 +1,245 @@
+"""Fits to files of h5py, zarr and pyarrow: peak memory at a size beyond memory's bound, and time against an array.
+
+The files are made by this script: rows of a random linear map of 32 factors, clipped to [0, 1] and rounded to 256
+levels, as pixels are. Formats: "hdf5" (contiguous, not compressed), "zarr" (chunks of 512 rows, its default
+compression), "parquet" (row groups of 2,048 rows, its default compression).
+
+1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
+   over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
+   is the kernel's, as in memory.py, above what the process has after a small fit; the bound is that of memory.py. It
+   does not count what is kept for each row whatever its width (weights, hashes, losses): the last column is the excess
+   in bytes a row.
+2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
+   process. Median of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
+   that the disk keeps up.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+from common import parser, print_columns, print_header, print_row
+from memory import FITS, MB, _can_reset_peak, _give_back_freed_memory, _status, bound
+
+from skae import AutoencoderTransformer
+from skae._files.formats import in_blocks
+from skae._files.pages import Pages
+
+N_FEATURES, CHUNK_ROWS, GROUP_ROWS = 784, 512, 2048
+CASES = ("lbfgs", "lbfgs, KL", "kfac", "varpro", "svd", "transform", "reconstruct", "score")
+
+
+def main():
+    arguments = parse()
+    if arguments.child:
+        print(json.dumps(run_case(**json.loads(arguments.child))))
+        return
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        if arguments.gb:
+            large_files(Path(folder), arguments)
+        if arguments.small_gb:
+            small_files(Path(folder), arguments)
+
+
+def parse():
+    arguments = parser(__doc__)
+    arguments.add_argument("--gb", type=float, default=8.0, help="size of the large file; 0 leaves it out")
+    arguments.add_argument("--small-gb", type=float, default=0.2, help="size of the small file; 0 leaves it out")
+    arguments.add_argument("--formats", nargs="+", default=["hdf5", "zarr", "parquet"])
+    arguments.add_argument("--cases", nargs="+", default=[*CASES])
+    arguments.add_argument("--folder", help="where the files are made (default: the system's)")
+    arguments.add_argument("--units", type=int, default=64)
+    arguments.add_argument("--iterations", type=int, default=2, help="of a fit to the large file")
+    arguments.add_argument("--small-iterations", type=int, default=10, help="of a fit to the small file")
+    arguments.add_argument("--maxcor", type=int, default=10)
+    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--child", help="a case in JSON, to run in this process; for the script's own use")
+    return arguments.parse_args()
+
+
+def large_files(folder, arguments):
+    n_rows = int(arguments.gb * 1e9 / (4 * N_FEATURES))
+    print_header(
+        f"Files of {n_rows} x {N_FEATURES} float32 ({arguments.gb:g} GB), {arguments.units} units, at most "
+        f"{arguments.iterations} iterations"
+    )
+    columns = (
+        "format",
+        "what",
+        "passes",
+        "seconds",
+        "s a pass",
+        "peak (MB)",
+        "bound (MB)",
+        "within",
+        "over it (B a row)",
+    )
+    print_columns(*columns)
+    for form in arguments.formats:
+        path = make(folder, form, n_rows)
+        for case in arguments.cases:
+            task = {"case": case, "form": form, "path": str(path), "units": arguments.units}
+            task |= {"iterations": arguments.iterations, "maxcor": arguments.maxcor}
+            command = [sys.executable, __file__, "--child", json.dumps(task)]
+            answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            # Results of `transform` and `reconstruct` go to a file.
+            flat, of_rows = (64 * MB, 0) if case not in FITS else bound(case, n_rows, N_FEATURES, arguments)
+            peak, limit = answer["peak"], flat + of_rows
+            print_row(
+                form,
+                case,
+                f"{answer['passes']:.1f}",
+                f"{answer['seconds']:.0f}",
+                f"{answer['seconds'] / answer['passes']:.1f}",
+                f"{peak / MB:.0f}",
+                f"{limit / MB:.0f}",
+                "yes" if peak <= limit else "NO",
+                f"{max(0, peak - limit) / n_rows:.0f}",
+            )
+        remove(path)
+
+
+def small_files(folder, arguments):
+    n_rows = int(arguments.small_gb * 1e9 / (4 * N_FEATURES))
+    print_header(
+        f"A fit to a file over one to an array: {n_rows} x {N_FEATURES} float32, {arguments.units} units, at most "
+        f"{arguments.small_iterations} iterations, medians of {arguments.repeats} pairs"
+    )
+    print_columns("format", "what", "array (s)", "file (s)", "ratio", "least", "largest", "same fit")
+    for form in arguments.formats:
+        path = make(folder, form, n_rows)
+        X = np.concatenate(list(blocks_of_rows(n_rows, GROUP_ROWS if form == "parquet" else CHUNK_ROWS)))
+        assert X.dtype == np.float32
+        for case in (case for case in arguments.cases if case in FITS):
+            options = {"max_iter": arguments.small_iterations, "random_state": 0, "tol": 0} | FITS[case]
+            model = AutoencoderTransformer(arguments.units, **options)
+            with opened(path, form) as source:
+                model.fit(source)
+                times = []
+                for _ in range(arguments.repeats):
+                    of_array, from_array = timed(model.fit, X), model.loss_
+                    times.append((of_array, timed(model.fit, source)))
+            ratios = [of_file / of_array for of_array, of_file in times]
+            print_row(
+                form,
+                case,
+                *(f"{median(column):.2f}" for column in zip(*times, strict=True)),
+                f"{median(ratios):.2f}",
+                f"{min(ratios):.2f}",
+                f"{max(ratios):.2f}",
+                "yes" if np.isclose(from_array, model.loss_, rtol=1e-6) else f"{from_array:.6g}, {model.loss_:.6g}",
+            )
+        remove(path)
+
+
+def timed(function, *given):
+    start = perf_counter()
+    function(*given)
+    return perf_counter() - start
+
+
+def blocks_of_rows(n_rows, size=CHUNK_ROWS):
+    """Yield blocks of rows."""
+    loadings = np.random.default_rng(0).normal(size=(32, N_FEATURES)).astype(np.float32)
+    for number, start in enumerate(range(0, n_rows, size)):
+        rng = np.random.default_rng([1, number])
+        factors = rng.standard_normal((min(size, n_rows - start), 32), dtype=np.float32)
+        block = np.clip(0.3 * (factors @ loadings) / np.float32(np.sqrt(32)) + 0.2, 0, 1)
+        yield np.round(block * 255) / np.float32(255)
+
+
+def make(folder, form, n_rows):
+    """Make a file, and return its path."""
+    path, shape = folder / form, (n_rows, N_FEATURES)
+    if form == "parquet":
+        schema = pa.schema([(f"pixel{number}", pa.float32()) for number in range(N_FEATURES)])
+        with pq.ParquetWriter(path, schema) as writer:
+            for block in blocks_of_rows(n_rows, GROUP_ROWS):
+                writer.write_table(pa.table([*block.T], schema=schema))
+        return path
+    with opened(path, form, shape) as result:
+        for number, block in enumerate(blocks_of_rows(n_rows)):
+            start = number * CHUNK_ROWS
+            result[start : start + len(block)] = block
+    return path
+
+
+class opened:
+    """A file's array: an existing one, or a new one of a shape."""
+
+    def __init__(self, path, form, shape=None):
+        self.file = None
+        if form == "parquet":
+            self.array = self.file = pq.ParquetFile(path)
+        elif form == "zarr":
+            options = {"shape": shape, "chunks": (CHUNK_ROWS, shape[1]), "dtype": "f4"} if shape else {}
+            self.array = zarr.create_array(path, **options) if shape else zarr.open_array(path, mode="r")
+        else:
+            self.file = h5py.File(path, "w" if shape else "r")
+            self.array = self.file.create_dataset("X", shape, "f4") if shape else self.file["X"]
+
+    def __enter__(self):
+        return self.array
+
+    def __exit__(self, *details):
+        if self.file is not None:
+            self.file.close()
+
+
+def remove(path):
+    if path.is_dir():
+        for part in sorted(path.rglob("*"), reverse=True):
+            part.rmdir() if part.is_dir() else part.unlink()
+        path.rmdir()
+    else:
+        path.unlink()
+
+
+def run_case(case, form, path, units, iterations, maxcor):
+    """Return the peak above what the process has after a small fit, the seconds and the passes over the file."""
+    options = {"maxcor": maxcor, "tol": 0, "random_state": 0} | FITS.get(case, FITS["varpro"])
+    with opened(path, form) as X:
+        fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(in_blocks(X)[:CHUNK_ROWS]))
+        width = {"transform": units, "reconstruct": N_FEATURES}.get(case)
+        n_rows = X.metadata.num_rows if form == "parquet" else X.shape[0]
+        n_read = count_rows_read()
+        _give_back_freed_memory()
+        _can_reset_peak()
+        before, start = _status("VmRSS"), perf_counter()
+        if width:
+            with opened(f"{path}.out", "hdf5", (n_rows, width)) as out:
+                getattr(fitted, case)(X, out=out)
+        elif case == "score":
+            fitted.score(X)
+        else:
+            AutoencoderTransformer(units, max_iter=iterations, **options).fit(X)
+        seconds = perf_counter() - start
+        peak = _status("VmHWM") - before
+    Path(f"{path}.out").unlink(missing_ok=True)
+    return {"peak": peak, "seconds": seconds, "passes": sum(n_read) / n_rows}
+
+
+def count_rows_read():
+    """Return a list to which the number of rows of every page that is read is added from now on."""
+    numbers, decoded = [], Pages._decoded
+
+    def counted(pages, number):
+        rows = decoded(pages, number)
+        numbers.append(len(rows))
+        return rows
+
+    Pages._decoded = counted
+    return numbers
+
+
+if __name__ == "__main__":
+    main()

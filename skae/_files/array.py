@@ -1,0 +1,111 @@
+"""The rows of a file, or some of them, as an array that gives out rows and is never in memory as a whole."""
+
+from math import prod
+
+import numpy as np
+
+# Files of up to so many entries are read at once: 32 MB in float64.
+_SMALL = 2**22
+
+
+class FileArray:
+    """A matrix of real numbers in a file: `X[slice]` and `X[indices]` read rows.
+
+    Parameters
+    ----------
+    pages : Pages
+
+    n_features : int
+
+    dtype : dtype
+        float32 or float64.
+
+    header : object
+        No rows, but the features, as scikit-learn looks for them: a frame where they have names.
+
+    indices : ndarray, default=None
+        The rows of the file that are meant, in increasing order. None: all.
+    """
+
+    ndim = 2
+
+    def __init__(self, pages, n_features, dtype, header, indices=None):
+        self._pages, self._indices = pages, indices
+        self.header, self.dtype = header, np.dtype(dtype)
+        self.shape = int(pages.edges[-1]) if indices is None else len(indices), n_features
+
+    def __len__(self):
+        return self.shape[0]
+
+    @property
+    def size(self):
+        return prod(self.shape)
+
+    def __array__(self, *arguments, **options):
+        raise TypeError("X is a file that is read in blocks of rows, X[start:stop], and cannot be one array in memory.")
+
+    def __reduce__(self):
+        raise TypeError("X is an open file, which other processes do not share: set n_jobs=None.")
+
+    def __getitem__(self, rows):
+        """Return the rows of a slice, of a mask, or of an array of indices as an ndarray, not to be written to."""
+        if isinstance(rows, slice) and self._indices is None and rows.step in (None, 1):
+            return self._stretch(*rows.indices(len(self))[:2])
+        return self._gathered(self._in_file(rows))
+
+    def select(self, rows):
+        """Return the rows of a mask, or of an increasing array of indices, as a FileArray; they are not read yet."""
+        return FileArray(self._pages, self.shape[1], self.dtype, self.header, self._in_file(rows))
+
+    def together(self, order):
+        """Return an order of rows, an array of indices, such that those of a few pages, chosen at random, are together.
+
+        `order` is random, and so is the result within the pages that memory holds. If it holds all, they are equal.
+        """
+        n_pages = len(self._pages)
+        if n_pages <= self._pages.n_together:
+            return order
+        of_rows = self._pages.of_rows(self._in_file(order))
+        # The pages come in the order in which a random order of rows has them last.
+        last = np.full(n_pages, -1)
+        last[of_rows] = np.arange(len(order))
+        groups = np.empty(n_pages, dtype=np.int32)
+        groups[np.argsort(last)] = np.arange(n_pages) // self._pages.n_together
+        return order[np.argsort(groups[of_rows], kind="stable")]
+
+    def small_or_file(self):
+        """Return all rows as an ndarray if they are few, or else this."""
+        return self[:] if self.size <= _SMALL else self
+
+    def _in_file(self, rows):
+        """Return the indices, in the file, of some rows."""
+        if isinstance(rows, slice):
+            return np.arange(*rows.indices(len(self))) if self._indices is None else self._indices[rows]
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        return rows if self._indices is None else self._indices[rows]
+
+    def _stretch(self, start, stop):
+        """Return the rows of the file from `start` to `stop`: a view if they are on one page."""
+        first, last = self._pages.of_rows(np.array([start, max(start, stop - 1)]))
+        edges = self._pages.edges
+        parts = [
+            self._pages[number][max(0, start - edges[number]) : max(0, stop - edges[number])]
+            for number in range(first, last + 1)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _gathered(self, indices):
+        """Return rows of the file, page by page."""
+        result = np.empty((len(indices), self.shape[1]), self.dtype)
+        of_rows = self._pages.of_rows(indices)
+        for number in np.unique(of_rows):
+            at = np.flatnonzero(of_rows == number)
+            result[at] = self._pages[number][indices[at] - self._pages.edges[number]]
+        return result
+
+
+def selected(X, rows):
+    """Return the rows of X that a mask or an increasing array of indices chooses; of a file without reading them."""
+    return X.select(rows) if isinstance(X, FileArray) else X[rows]
