@@ -3,7 +3,7 @@
 import numpy as np
 
 # Rows are odd beyond the third quartile plus so many interquartile ranges of the log errors (Tukey's fence), and so
-# many of the training rows in any case: nothing is beyond the fence if there are few columns, or if X has no tails.
+# large a share of the scores in any case: nothing is beyond the fence if there are few columns, or if X has no tails.
 _FENCE, _LEAST = 1.5, 0.01
 
 # Smallest typical error of a column, in units of the columns' mean.
@@ -52,7 +52,9 @@ def offset(scores, weights, contamination):
 def _fence(scores, weights):
     logs = np.log(np.maximum(-scores, np.finfo(np.float64).tiny))
     low, high = np.quantile(logs, [0.25, 0.75], weights=weights, method="inverted_cdf")
-    return -float(np.exp(high + _FENCE * (high - low)))
+    # Beyond float64, if some errors are 0, there is no fence.
+    with np.errstate(over="ignore"):
+        return -float(np.exp(high + _FENCE * (high - low)))
 
 
 def _above(scores, weights, share):

@@ -11,7 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._compat import InvalidParameterError, fit_context, one_of, reals, safe_indexing, to_frame
 from skae._detection import calibration
-from skae._detection.model import autoencoder_of, column_errors, column_names, default_estimator, fitted, seeded
+from skae._detection.model import (
+    autoencoder_of,
+    column_errors,
+    column_names,
+    cross_fitted_errors,
+    default_estimator,
+    fitted,
+    seeded,
+)
 from skae._estimators.base import BaseAutoencoder
 from skae._rows.distinct import distinct_rows
 from skae._typing import MatrixLike
@@ -19,6 +27,9 @@ from skae._validation import drop_weightless, validated_input, validated_weights
 
 # Fits without the rows that the fit before calls odd.
 _MAX_REFITS = 3
+
+# Rows for cross-fitted scores: a fit to the others has two rows at least, as early stopping needs.
+_FEWEST = 3
 
 
 class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
@@ -37,9 +48,9 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         `AutoencoderTransformer(activation="identity", alpha=0.5)`, for X of numbers.
 
     contamination : float in (0, 0.5] or "auto", default="auto"
-        Share of the training rows to call odd, at most: equal scores are called odd together or not at all. "auto":
-        rows whose log error is beyond the third quartile plus 1.5 interquartile ranges, and in any case the worst
-        hundredth of the training rows.
+        Share of the training rows to call odd, at most: equal scores are called odd together or not at all. "auto": of
+        the errors that the training rows would have as new rows (see Notes), those whose logarithm is beyond the third
+        quartile plus 1.5 interquartile ranges, and in any case the largest hundredth.
 
     random_state : int, RandomState instance or None, default=None
         Sets every `random_state` of the `estimator`, and of its steps, that is None. Pass an int for the same result in
@@ -82,11 +93,20 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
     so that an entry three times as far off as usual counts in full, and farther ones in proportion to their distance.
 
     After each fit the rows that the detector calls odd are left out, and the next fit is to the others, three times at
-    most, or until they are the same rows. `offset_` is that of the scores of all training rows. If many of them are odd
-    and alike, "auto" sees no gap: set `contamination` to an upper bound of their share.
+    most, or until they are the same rows. If many of the training rows are odd and alike, "auto" sees no gap: set
+    `contamination` to an upper bound of their share.
+
+    An autoencoder reconstructs the rows that it is fitted to better than new ones. With "auto", the rows of the last
+    fit are therefore divided into five parts, at random but always alike, and `offset_` is that of the scores which
+    each of them has by a fit to the four others, in typical errors of the last fit; the rows left out have their own
+    scores. These five further fits are of the autoencoder alone, not of the steps before it. Below three rows there are
+    none. With a share, `offset_` is that of the scores of the training rows.
 
     The fit of the default is in closed form: one eigendecomposition of the covariance of the columns. With it,
     sparse X stays sparse.
+
+    Equal rows are merged, as in the four autoencoders, but not before a Pipeline: rows repeated there may be in several
+    of the five parts, which lowers their errors. Give them a `sample_weight` instead.
 
     References
     ----------
@@ -163,11 +183,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
             If a parameter, X or the weights are out of their domain.
         """
         before = self.__dict__.copy()
+        seed: Any = self.random_state
+        drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
         try:
             self._fit(X, sample_weight)
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
+            if drawn_from is not None:
+                seed.set_state(drawn_from)
             raise
         return self
 
@@ -175,13 +199,17 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         X, weights = self._training_rows(X, sample_weight)
         seed = None if self.random_state is None else check_random_state(self.random_state).randint(2**31)
         estimator = seeded(default_estimator() if self.estimator is None else self.estimator, seed)
-        kept = np.ones(len(weights), dtype=bool)
+        ordinary = np.ones(len(weights), dtype=bool)
         for _ in range(1 + _MAX_REFITS):
+            kept = ordinary
             scores = self._fit_to(estimator, X, np.where(kept, weights, 0))
             self.offset_ = calibration.offset(scores, weights, self.contamination)
-            before, kept = kept, scores >= self.offset_
-            if np.array_equal(before, kept):
+            ordinary = scores >= self.offset_
+            if np.array_equal(ordinary, kept):
                 break
+        if self.contamination == "auto" and np.count_nonzero(kept) >= _FEWEST:
+            scores[kept] = self._cross_fitted_scores(safe_indexing(X, np.flatnonzero(kept)), weights[kept])
+            self.offset_ = calibration.offset(scores, weights, "auto")
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -206,7 +234,23 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         rows = X if len(kept) == len(weights) else safe_indexing(X, kept)
         self.estimator_ = fitted(estimator, rows, weights[kept])
         self.typical_errors_ = calibration.typical_errors(column_errors(self.estimator_, rows), weights[kept])
-        return self._scores(X)
+        try:
+            return self._scores(X)
+        except ValueError as error:
+            if rows is X:
+                raise
+            raise ValueError(
+                f"The fit to the ordinary rows does not take some rows that were called odd: {error}\n"
+                "Let encoders take categories that they have not seen (handle_unknown='ignore'), and give the losses "
+                "of the columns by name instead of loss='auto'."
+            ) from error
+
+    def _cross_fitted_scores(self, X, weights):
+        """Return the scores of the rows of the last fit as if they were new."""
+        scores = np.empty(len(weights))
+        for rows, errors in cross_fitted_errors(self.estimator_, X, weights):
+            scores[rows] = calibration.scores(errors, self.typical_errors_)
+        return scores
 
     def _scores(self, X):
         return calibration.scores(column_errors(self.estimator_, X), self.typical_errors_)

@@ -63,6 +63,11 @@ def test_auto_is_tukey_s_fence_of_the_log_errors():
     assert offset(values, np.ones(16), "auto") == pytest.approx(-12 * 3**1.5)
 
 
+def test_a_fence_beyond_float64():
+    """The quartiles are the smallest float and 1: nothing is odd, and nothing overflows with a warning."""
+    assert offset(np.array([0.0, -1.0]), np.ones(2), "auto") == -1.0
+
+
 def test_auto_takes_one_of_a_hundred_where_nothing_is_beyond_the_fence():
     values = -np.linspace(1.0, 2.0, 300)
     assert np.sum(values < offset(values, np.ones(300), "auto")) == 3

@@ -164,6 +164,60 @@ def test_sparse_and_dense_rows_have_the_same_scores(container):
     assert sparse.explain(container(X)).shape == X.shape
 
 
+# The threshold "auto" ------------------------------------------------------------------------------------------------
+
+
+def by_pca(n_components):
+    return make_pipeline(StandardScaler(), AutoencoderTransformer(n_components, activation="identity", alpha=0.0))
+
+
+@pytest.mark.parametrize("n_features", [20, 200])
+@pytest.mark.parametrize("estimator", [None, by_pca(15)], ids=["default", "PCA"])
+def test_few_new_ordinary_rows_are_called_odd(estimator, n_features):
+    """Though in these 80 training rows, of one distribution with the new ones, the errors are far smaller."""
+    X = np.random.default_rng(0).normal(size=(1080, n_features))
+    detector = AutoencoderOutlierDetector(estimator).fit(X[:80])
+    assert np.mean(detector.predict(X[80:]) == -1) < 0.05
+    assert detector.score_samples(X[80:]).mean() < 1.05 * detector.score_samples(X[:80]).mean()
+
+
+def test_auto_by_hand():
+    """Of five rows each is scored by the principal component of the four others, after a scaler of all."""
+    X = np.array([[1.0, 2.0, 0.5], [5.0, 2.5, 1.5], [3.0, 8.0, 1.0], [4.0, 4.0, 3.0], [2.0, 7.0, 2.0]])
+    detector = AutoencoderOutlierDetector(by_pca(1)).fit(X)
+    scaled = StandardScaler().fit_transform(X)
+    np.testing.assert_allclose(detector.estimator_[0].mean_, X.mean(axis=0))  # no row is left out
+
+    def errors(train, rows):
+        pca = PCA(1).fit(train)
+        return 0.5 * (rows - pca.inverse_transform(pca.transform(rows))) ** 2
+
+    typical = errors(scaled, scaled).mean(axis=0)
+    assert typical.min() > 0.1 * typical.mean()
+    ratios = [errors(np.delete(scaled, i, axis=0), scaled[[i]]) for i in range(5)] / typical
+    logs = np.sort(np.log(np.where(ratios <= 9, ratios, 6 * np.sqrt(ratios) - 9).mean(axis=(1, 2))))
+    fence = logs[3] + 1.5 * (logs[3] - logs[1])
+    assert detector.offset_ == pytest.approx(-np.exp(min(fence, logs[4])), rel=1e-8)
+
+
+def test_the_order_of_rows_does_not_matter():
+    order = np.random.default_rng(0).permutation(200)
+    offsets = [AutoencoderOutlierDetector().fit(X).offset_ for X in (rows(), rows()[order])]
+    assert offsets[0] == pytest.approx(offsets[1], rel=1e-12)
+
+
+def test_the_losses_of_the_columns_are_those_of_all_rows():
+    """Without the one negative entry the integers would be counts, and no row with a negative entry could be scored."""
+    frame = pd.DataFrame({"x": np.arange(40.0) % 7, "n": np.append(-1, np.arange(39) % 13)})
+    detector = AutoencoderOutlierDetector(small(AutoencoderTransformer, loss="auto", random_state=0)).fit(frame)
+    assert np.isfinite(detector.offset_)
+
+
+def test_two_rows():
+    early_stopping = small(AutoencoderTransformer, early_stopping=True, random_state=0)
+    assert AutoencoderOutlierDetector(early_stopping).fit(rows()[:2]).offset_ < 0
+
+
 # Odd rows among the training rows ------------------------------------------------------------------------------------
 
 
@@ -183,16 +237,52 @@ def test_odd_rows_are_left_out_of_the_last_fit():
     np.testing.assert_allclose(detector.estimator_[0].mean_, X[~is_odd].mean(axis=0), rtol=1e-9)
 
 
-def test_the_number_of_fits_is_bounded(monkeypatch):
+@pytest.mark.parametrize(("contamination", "n_parts"), [(0.5, 0), ("auto", 5)])
+def test_the_number_of_fits_is_bounded(monkeypatch, contamination, n_parts):
     fits = []
     fit = AutoencoderTransformer.fit
     monkeypatch.setattr(
         AutoencoderTransformer, "fit", lambda self, X, *a, **k: fits.append(len(X)) or fit(self, X, *a, **k)
     )
-    AutoencoderOutlierDetector(contamination=0.5).fit(rows())
-    assert 2 <= len(fits) <= 4
+    AutoencoderOutlierDetector(contamination=contamination).fit(rows())
+    n_fits = len(fits) - n_parts
+    assert 2 <= n_fits <= 4
     assert fits[0] == 200
-    assert set(fits[1:]) == {100}
+    kept = fits[n_fits - 1]
+    assert kept == 100 if contamination == 0.5 else 190 < kept < 200
+    # Every row of the last fit is left out of one of the fits to parts.
+    assert sum(kept - rest for rest in fits[n_fits:]) == (kept if n_parts else 0)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "odd"),
+    [
+        (
+            make_pipeline(
+                make_column_transformer((StandardScaler(), ["x"]), (OneHotEncoder(sparse_output=False), ["kind"])),
+                AutoencoderTransformer(1, random_state=0),
+            ),
+            {"x": 300.0, "kind": "rare"},
+        ),
+        (
+            make_pipeline(
+                make_column_transformer((StandardScaler(), ["x"]), ("passthrough", ["flag"])),
+                AutoencoderTransformer(1, loss="auto", random_state=0),
+            ),
+            {"x": 300.0, "flag": 7.0},
+        ),
+    ],
+    ids=["category", "loss"],
+)
+def test_odd_rows_that_the_fit_to_the_ordinary_rows_does_not_take(pipeline, odd):
+    x = rows()[:, 0]
+    frame = pd.DataFrame({"x": x, "kind": np.where(x > 0, "high", "low"), "flag": (x > 0).astype(float)})
+    for name, value in odd.items():
+        frame.loc[0, name] = value
+    with pytest.raises(ValueError, match="does not take some rows that were called odd") as raised:
+        AutoencoderOutlierDetector(pipeline).fit(frame)
+    assert "handle_unknown" in str(raised.value)
+    AutoencoderOutlierDetector(pipeline).fit(frame[1:])
 
 
 # Weights -------------------------------------------------------------------------------------------------------------
@@ -313,6 +403,14 @@ def test_an_error_leaves_the_fitted_detector():
     with pytest.raises(ValueError, match="contains NaN"):
         detector.fit(np.full((5, 2), np.nan))
     assert vars(detector) == before
+
+
+def test_an_error_leaves_a_random_state():
+    random_state = np.random.RandomState(0)
+    expected = np.random.RandomState(0).random_sample()
+    with pytest.raises(ValueError, match="cross_entropy"):
+        AutoencoderOutlierDetector(AutoencoderTransformer(loss="cross_entropy"), random_state=random_state).fit(rows())
+    assert random_state.random_sample() == expected
 
 
 @pytest.mark.parametrize(
