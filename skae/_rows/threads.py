@@ -45,6 +45,19 @@ class RowThreads:
             return map(function, parts)
         return self._executor.map(function, parts)
 
+    def total(self, vectors):
+        """Return the sum of flat vectors, in their order, whose entries are shared out."""
+        result = vectors[0].copy()
+        edges = np.linspace(0, len(result), min(self.n_threads, len(vectors)) + 1, dtype=int)
+
+        def add(part):
+            with np.errstate(over="ignore", invalid="ignore"):
+                for vector in vectors[1:]:
+                    result[part] += vector[part]
+
+        list(self.map(add, [slice(*edge) for edge in pairwise(edges)]))
+        return result
+
     def product(self, A, B):
         """Return A B, whose columns are shared out."""
         result = np.empty((len(A), B.shape[1]), dtype=np.result_type(A, B))
