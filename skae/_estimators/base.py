@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
-from skae._estimators.callbacks import fit_task
+from skae._estimators.callbacks import NoTask, fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, fitted_attributes
 from skae._network.architecture import Architecture
@@ -195,16 +195,29 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         del every_row  # it may be a copy, and X another one
 
         with row_threads() as threads:
-            problem = self._make_problem(X, weights, loss, corruption_rng, threads)
+            problem = self._make_problem(rows_of(X), weights, loss, corruption_rng, threads)
             start = self._previous_parameters(problem.architecture) if goes_on else None
             training = self._make_training(problem, start, held_out, threads)
-        rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
+        return self._trained(training, init_rng, task, firsts, seed if self.early_stopping else None)
+
+    def _fit_rows(self, rows, weights, loss, firsts):
+        """Return the fitted attributes, given validated Rows, wherever they are, with their weights."""
+        init_rng, corruption_rng, _ = self._random_streams()
+        with row_threads() as threads:
+            problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
+            training = self._make_training(problem, None, None, threads)
+        return self._trained(training, init_rng, NoTask(), firsts)
+
+    def _trained(self, training, rng, task, firsts, held_out_seed=None):
+        """Run the training; return the fitted attributes of the best run."""
+        problem = training.problem
+        rngs = [rng] if training.start is not None else [rng, *rng.spawn(self.n_init - 1)]
         attributes = partial(
             fitted_attributes,
             problem,
             self._penalty_parameters,
             self._scales_code(problem.architecture),
-            seed if self.early_stopping else None,
+            held_out_seed,
         )
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
@@ -253,8 +266,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         loss.check_targets(X)
         return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
 
-    def _make_problem(self, X, weights, loss, rng, threads):
-        rows = rows_of(X)
+    def _make_problem(self, rows, weights, loss, rng, threads):
         statistics = statistics_of([rows], weights, threads)
         loss = loss.balanced(partial(column_gains, loss, rows, weights, statistics.mean, threads))
         architecture = self._make_architecture(rows, weights, loss, statistics, threads)
@@ -357,7 +369,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         )
         if warning is not None:
             category, text = warning
-            warnings.warn(text, category, stacklevel=5)
+            warnings.warn(text, category, stacklevel=6)
 
 
 def _assignment(name, strength, resolved):

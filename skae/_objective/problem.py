@@ -152,7 +152,15 @@ class Problem:
 
     def sample(self, rng):
         """Return the problem on a random sample of its rows for second moments, with a new draw of its noise."""
-        rows = np.sort(rng.permutation(len(self.targets))[: self.n_sampled])
+        return self._part(rng, self.n_sampled)
+
+    def for_minibatches(self, rng):
+        """Return the problem on the rows that minibatches are drawn from: all of them, or a sample of those elsewhere."""
+        n_rows = self.targets.n_at_hand
+        return self if n_rows == len(self.targets) else self._part(rng, n_rows)
+
+    def _part(self, rng, n_rows):
+        rows = np.sort(rng.permutation(len(self.targets))[:n_rows])
         return replace(self.batch(rows, rng), weights=self.weights[rows])
 
 
@@ -227,16 +235,15 @@ def column_gains(loss, targets, weights, mean, threads):
 
 def _gains(loss, targets, weights, mean, threads):
     """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
-    gains = np.empty(len(targets))
 
     def part(block):
         rows = targets.dense(block).astype(np.float64)
-        gains[block] = loss.divergence(rows, mean).sum(axis=1)
-        return np.vstack([gains[block], loss.perfect(rows), loss.omitted(rows)]) @ weights[block]
+        gains = loss.divergence(rows, mean).sum(axis=1)
+        return np.vstack([gains, loss.perfect(rows), loss.omitted(rows)]) @ weights[block], gains
 
-    means = targets.sum(part, threads) / weights.sum()
+    sums, gains = targets.sum_and_keep(part, threads)
     with np.errstate(over="ignore", invalid="ignore"):
-        return means.tolist(), _outliers(weights, gains)
+        return (sums / weights.sum()).tolist(), _outliers(np.asarray(weights), gains)
 
 
 def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
