@@ -14,7 +14,11 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, InvalidParameterError, RealNotInt, StrOptions
-from sklearn.utils._set_output import _get_adapter_from_container, _get_container_adapter
+from sklearn.utils._set_output import (
+    _get_adapter_from_container,
+    _get_container_adapter,
+    _get_output_config,
+)
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
@@ -42,6 +46,7 @@ __all__ = [
     "is_missing",
     "is_pandas_frame",
     "one_of",
+    "output_container",
     "reals",
     "safe_indexing",
     "some_rows",
@@ -93,6 +98,11 @@ def in_input_container(estimator, values, X):
     if adapter is None:
         return values
     return adapter.create_container(values, X, columns=feature_names_in(estimator))
+
+
+def output_container(estimator):
+    """Return the container that `set_output` asks for: "default", "pandas" or "polars"."""
+    return _get_output_config("transform", estimator)["dense"]
 
 
 def is_missing(value):

@@ -6,11 +6,8 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from skae._cluster.parts import Part, load
-from skae._cluster.rows import RemoteNumbers, RemoteRows, RemoteWeights, Workers, results_of, _LATENCY
+from skae._cluster.rows import RemoteNumbers, RemoteRows, RemoteWeights, Workers, results_of
 from skae._compat import is_pandas_frame
-from skae._estimators.base import BaseAutoencoder
-
-_FLOAT32 = np.dtype(np.float32)
 
 
 def is_frame(X):
@@ -97,17 +94,17 @@ def loaded(client, X, sample_weight, estimator, loss):
     summaries = results_of(client, [client.submit(_summary, block, pure=False) for block in blocks])
     n_given, counts, largest = map(list, zip(*summaries, strict=True))
     if not sum(n_given):
-        raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0, {example.shape[1]})) while a minimum of 1 is required by DaskAutoencoder."
+        )
     if not sum(counts):
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
     parts, numbers = _grouped(client, blocks, n_given, counts, int(np.frexp(max(largest))[1]))
     firsts = np.cumsum([0, *counts])
-    n_read = 0
     rows = RemoteRows(
         parts,
         [[(int(firsts[number]), counts[number]) for number in own] for own in numbers],
         example[:0],
-        sum(counts) * example.shape[1] // len(numbers) + _LATENCY,
     )
     return rows, RemoteWeights(rows), RemoteNumbers(rows)
 

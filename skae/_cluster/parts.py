@@ -48,14 +48,11 @@ class Block(NamedTuple):
 
 def load(chunk, sample_weight, estimator, loss, dtype):
     """Return the Block of a chunk of X, validated as the estimator does it."""
-    if not chunk.shape[0]:
-        return Block(None, np.empty(0), np.empty(0, dtype=int), 0)
-    X = estimator._validated(chunk, reset=False).astype(dtype, copy=False)
-    weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    n_given = X.shape[0]
-    if not weights.any():
+    n_given = chunk.shape[0]
+    if not n_given or (sample_weight is not None and not np.any(sample_weight)):
         return Block(None, np.empty(0), np.empty(0, dtype=int), n_given)
-    distinct = distinct_rows(X, weights)
+    X = estimator._validated(chunk, reset=False).astype(dtype, copy=False)
+    distinct = distinct_rows(X, check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
     every = np.ones(len(distinct.weights), dtype=bool)
     X, weights = distinct.take(X, every)
     loss.check_targets(X)

@@ -103,15 +103,12 @@ class RemoteRows(ReadRows):
 
     meta : {ndarray, CSR} of shape (0, n_features)
         Of the type and dtype of the rows.
-
-    n_read : int
-        Cost of a product with a vector, in that of reading one dense entry.
     """
 
-    def __init__(self, parts, blocks_of_parts, meta, n_read):
+    def __init__(self, parts, blocks_of_parts, meta):
         super().__init__(meta)
         lengths = [sum(count for _, count in blocks) for blocks in blocks_of_parts]
-        vars(self).update(parts=parts, _blocks_of_parts=blocks_of_parts, _lengths=lengths, _n_read=n_read)
+        vars(self).update(parts=parts, _blocks_of_parts=blocks_of_parts, _lengths=lengths)
 
     def __reduce__(self):
         return rows_here, ()
@@ -148,7 +145,7 @@ class RemoteRows(ReadRows):
         return np.min(low, axis=0), np.max(high, axis=0)
 
     @property
-    def n_at_hand(self):
+    def n_fetched(self):
         return min(len(self), max(16, _FETCHED_ENTRIES // self.shape[1]))
 
     def objective_over(self, objective_class):
@@ -189,7 +186,7 @@ class RemoteRows(ReadRows):
 
     @property
     def n_read(self):
-        return self._n_read
+        return max(self._lengths) * self.shape[1] + _LATENCY
 
 
 class RemoteWeights:

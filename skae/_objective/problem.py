@@ -156,8 +156,8 @@ class Problem:
 
     def for_minibatches(self, rng):
         """Return the problem on the rows that minibatches are drawn from: all of them, or a sample of those elsewhere."""
-        n_rows = self.targets.n_at_hand
-        return self if n_rows == len(self.targets) else self._part(rng, n_rows)
+        n_rows = self.targets.n_fetched
+        return self if n_rows is None else self._part(rng, n_rows)
 
     def _part(self, rng, n_rows):
         rows = np.sort(rng.permutation(len(self.targets))[:n_rows])

@@ -107,9 +107,9 @@ class Rows(RowBlocks):
     """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface."""
 
     @property
-    def n_at_hand(self):
-        """How many rows, chosen at random, can be read again and again."""
-        return len(self)
+    def n_fetched(self):
+        """How many rows are fetched to this process to be read again and again; None: all are here."""
+        return None
 
     def objective_over(self, objective_class):
         """Return the class of an objective over these rows, given the one of an objective over rows in this process."""
