@@ -12,6 +12,8 @@ threadpool_limits(1)
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Its doctests draw.
 collect_ignore = [] if importlib.util.find_spec("matplotlib") else ["skae/plotting"]
+if not importlib.util.find_spec("distributed"):
+    collect_ignore += ["skae/_cluster", "skae/dask.py", "tests/cluster"]
 
 
 def _read_only(X):

@@ -55,7 +55,7 @@ def main():
         "distributed",
     )
     with (
-        LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         print_columns("rows", "search", "threads (ms)", "workers (ms)", "overhead (ms)", "overhead (%)", "MB moved", "of")

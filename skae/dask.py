@@ -73,7 +73,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.dask import DaskAutoencoder
-    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None)
+    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
     >>> X = da.from_array(load_digits().data / 16, chunks=(500, 64))
     >>> autoencoder = DaskAutoencoder(AutoencoderTransformer(10, random_state=0), client).fit(X)
     >>> codes = autoencoder.transform(X)
@@ -411,7 +411,7 @@ def reconstruction_r2(estimator: Any, X: Any, y: Any = None, sample_weight: Any 
     >>> from skae.dask import reconstruction_r2
     >>> X = load_iris().data
     >>> pca = PCA(n_components=2).fit(X)
-    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None)
+    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
     >>> share = reconstruction_r2(pca, da.from_array(X, chunks=(50, 4)))
     >>> round(share, 6) == round(pca.explained_variance_ratio_.sum(), 6)
     np.True_
@@ -470,7 +470,7 @@ def neg_reconstruction_error(
     >>> from skae.dask import neg_reconstruction_error
     >>> X = load_iris().data
     >>> pca = PCA(n_components=2).fit(X)
-    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None)
+    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
     >>> print(round(neg_reconstruction_error(pca, da.from_array(X, chunks=(50, 4))), 3))
     -0.101
     >>> client.close()

@@ -17,7 +17,7 @@ from skae.dask import DaskAutoencoder
 
 @pytest.fixture
 def own_cluster():
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         yield cluster
 
 
