@@ -41,30 +41,29 @@ def mapped(X, estimator, method, names=None, dtype=np.float64):
     """
     container = output_container(estimator)
     if names is None or container == "default":
-        values = X.to_dask_array() if is_frame(X) else X
-        return _mapped_array(values, dask.delayed(_nameless(estimator)), method, None if names is None else len(names), dtype)
+        values = _mapped_array(X.to_dask_array() if is_frame(X) else X, estimator, method, names, dtype)
+        return values[:, 0] if names is None else values
     if container != "pandas":
         raise ValueError(f"set_output(transform={container!r}) has no Dask counterpart: choose 'pandas' or 'default'.")
     import dask.dataframe as dd
     import pandas as pd
 
     if not is_frame(X):
-        values = _mapped_array(X, dask.delayed(_nameless(estimator)), method, len(names), dtype)
-        return dd.from_dask_array(values, columns=list(names))
+        return dd.from_dask_array(_mapped_array(X, estimator, method, names, dtype), columns=list(names))
     meta = pd.DataFrame(np.empty((0, len(names)), dtype), columns=list(names), index=X._meta.index)
     return X.map_partitions(_on_partition, _nameless(estimator), method, list(names), dtype, meta=meta)
 
 
-def _mapped_array(X, estimator, method, width, dtype):
-    shape = {"drop_axis": 1} if width is None else {"chunks": (X.chunks[0], (width,))}
-    meta = np.empty((0,) * (1 if width is None else 2), dtype)
-    return X.map_blocks(_on_chunk, estimator, method, width, dtype, dtype=dtype, meta=meta, **shape)
+def _mapped_array(X, estimator, method, names, dtype):
+    width = 1 if names is None else len(names)
+    shape = {"chunks": (X.chunks[0], (width,)), "dtype": dtype, "meta": np.empty((0, 0), dtype)}
+    return X.map_blocks(_on_chunk, dask.delayed(_nameless(estimator)), method, width, dtype, **shape)
 
 
 def _on_chunk(chunk, estimator, method, width, dtype):
     if not chunk.shape[0]:
-        return np.empty((0,) if width is None else (0, width), dtype)
-    return getattr(estimator, method)(chunk).astype(dtype, copy=False)
+        return np.empty((0, width), dtype)
+    return getattr(estimator, method)(chunk).astype(dtype, copy=False).reshape(-1, width)
 
 
 def _on_partition(partition, estimator, method, names, dtype):
