@@ -1,12 +1,12 @@
 """What an evaluation on a cluster costs over one in memory, what it moves, and what that means for a hundred workers.
 
-Value and gradient of the same rows, at the same parameters: in this process by as many threads as there are workers, and
-on a `LocalCluster` of workers of one thread each. The two take turns. The bytes are those that all processes write to
-sockets; what goes to a worker passes through the scheduler, which is in this process, and is counted twice. The agreement
-is of whole fits, of ten configurations.
+Value and gradient of the same rows, at the same parameters: in this process by as many threads as there are workers,
+and on a `LocalCluster` of workers of one thread each. The two take turns. The bytes are those that all processes write
+to sockets; what goes to a worker passes through the scheduler, and is counted twice. The agreement is of whole fits, of
+ten configurations.
 
-The model of the scaling takes the seconds of the sweep over the rows from this machine, a latency and a cost a task from
-calls that do nothing, of 2 to 64 tasks, and a cost a byte from calls that send and return parameters.
+The model of the scaling takes the seconds of the sweep over the rows from this machine, a latency and a cost a task
+from calls that do nothing, of 2 to 64 tasks, and a cost a byte from calls that send and return parameters.
 """
 
 import sys
@@ -58,7 +58,9 @@ def main():
         LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        print_columns("rows", "search", "threads (ms)", "workers (ms)", "overhead (ms)", "overhead (%)", "MB moved", "of")
+        print_columns(
+            "rows", "search", "threads (ms)", "workers (ms)", "overhead (ms)", "overhead (%)", "MB moved", "of"
+        )
         for n_rows in arguments.rows:
             for search in SEARCHES:
                 run_case(client, n_rows, search, arguments)
@@ -172,9 +174,9 @@ def print_model(client, arguments):
     )
     a_row = _seconds_a_row(arguments)
     print(
-        f"Model of the joint search: {1e3 * latency:.0f} ms, {1e3 * a_task:.2f} ms a task, {1e9 * a_byte:.2f} ns a byte, "
-        f"{1e6 * a_row:.2f} us a row and core. Tasks and bytes pass through one scheduler; eight gradients are added up in a "
-        "task.\n"
+        f"Model of the joint search: {1e3 * latency:.0f} ms, {1e3 * a_task:.2f} ms a task, {1e9 * a_byte:.2f} ns a "
+        f"byte, {1e6 * a_row:.2f} us a row and core. Tasks and bytes pass through one scheduler; eight gradients are "
+        "added up in a task.\n"
     )
     workers = [1, 2, 4, 8, 16, 32, 64, 100]
     print_columns("rows", "seconds by workers:", *workers)

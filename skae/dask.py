@@ -26,7 +26,7 @@ from skae.losses._choice import AUTO, loss_for
 __all__ = ["DaskAutoencoder", "neg_reconstruction_error", "reconstruction_r2"]
 
 
-class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Fits an autoencoder to rows in the memory of a Dask cluster's workers.
 
     Value and gradient of the objective are sums over rows. Every evaluation sends the parameters to the workers, and
@@ -35,8 +35,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Parameters
     ----------
     estimator : AutoencoderTransformer, SparseAutoencoder or ContractiveAutoencoder
-        The autoencoder. It is cloned. `early_stopping`, `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for fits
-        in memory, and refused.
+        The autoencoder. It is cloned. `early_stopping`, `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for
+        fits in memory, and refused.
 
     client : distributed.Client, default=None
         The cluster. None: the client of this process, or of the task that this runs in. It is not pickled.

@@ -58,8 +58,8 @@ def checked_weights(sample_weight, X):
     n_chunks = X.npartitions if is_frame(X) else X.numblocks[0]
     if weights.numblocks[0] != n_chunks:
         raise ValueError(
-            f"X has {n_chunks} chunks of rows, but sample_weight has {weights.numblocks[0]}, and the lengths of some are "
-            "unknown. Give both the same chunks, or call compute_chunk_sizes() on arrays."
+            f"X has {n_chunks} chunks of rows, but sample_weight has {weights.numblocks[0]}, and the lengths of some "
+            "are unknown. Give both the same chunks, or call compute_chunk_sizes() on arrays."
         )
     return weights
 
@@ -95,7 +95,8 @@ def loaded(client, X, sample_weight, estimator, loss):
     n_given, counts, largest = map(list, zip(*summaries, strict=True))
     if not sum(n_given):
         raise ValueError(
-            f"Found array with 0 sample(s) (shape=(0, {example.shape[1]})) while a minimum of 1 is required by DaskAutoencoder."
+            f"Found array with 0 sample(s) (shape=(0, {example.shape[1]})) while a minimum of 1 is required by "
+            "DaskAutoencoder."
         )
     if not sum(counts):
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")

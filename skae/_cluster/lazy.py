@@ -3,7 +3,6 @@
 from copy import copy
 
 import dask
-import dask.array as da
 import numpy as np
 from scipy.sparse import issparse
 

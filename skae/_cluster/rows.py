@@ -9,7 +9,7 @@ from distributed import TimeoutError as DaskTimeoutError
 from distributed import wait
 from scipy.sparse import issparse, vstack
 
-from skae._cluster.parts import Part, PartObjective, added, call, rows_here, weights_here
+from skae._cluster.parts import PartObjective, added, call, rows_here, weights_here
 from skae._rows.blocks import rows_of
 from skae._rows.joined import ReadRows
 
@@ -66,9 +66,7 @@ class Workers:
 
     def _submitted(self, function, every):
         return [
-            self.client.submit(
-                function, future, *arguments, workers=[address], allow_other_workers=True, pure=False
-            )
+            self.client.submit(function, future, *arguments, workers=[address], allow_other_workers=True, pure=False)
             for future, address, arguments in zip(self.futures, self._addresses, every, strict=True)
         ]
 
@@ -122,10 +120,7 @@ class RemoteRows(ReadRows):
 
     def sum(self, part, threads, axis=0):
         if axis:
-            raise ValueError(
-                f"X has fewer rows ({len(self)}) than columns ({self.shape[1]}), and its principal axes are needed. This "
-                "is for more rows: fit the estimator itself, with X in memory."
-            )
+            raise self._too_wide()
         return self.parts.total("sum", cloudpickle.dumps(part))
 
     def sum_and_keep(self, part, threads):
@@ -182,7 +177,17 @@ class RemoteRows(ReadRows):
     def _read(self, rows):
         return self.take(np.arange(*rows.indices(len(self)))), slice(None)
 
-    dense_columns = combine = None  # of more columns than rows, which `sum` refuses
+    def _too_wide(self):
+        return ValueError(
+            f"X has fewer rows ({len(self)}) than columns ({self.shape[1]}), and its principal axes are needed. This "
+            "is for more rows: fit the estimator itself, with X in memory."
+        )
+
+    def dense_columns(self, columns):
+        raise self._too_wide()
+
+    def combine(self, coefficients, mean, threads):
+        raise self._too_wide()
 
     @property
     def n_read(self):

@@ -14,8 +14,8 @@ from skae.activations import SMALLEST
 # Layer outputs, over all rows, that are worth a thread of their own.
 _ENTRIES_A_WORKER = 2**15
 
-# Each thread has a gradient of its own. Beyond so many, a thread gets a whole block of rows at least, whose products cost
-# far more than the sum of the gradients.
+# Each thread has a gradient of its own. Beyond so many, a thread gets a whole block of rows at least, whose products
+# cost far more than the sum of the gradients.
 _FEW_WORKERS = 8
 
 

@@ -21,6 +21,8 @@ _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 # Rows and entries of a sample for second moments.
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
+_MANY_ROWS = 2**24
+
 # A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
 
@@ -155,12 +157,15 @@ class Problem:
         return self._part(rng, self.n_sampled)
 
     def for_minibatches(self, rng):
-        """Return the problem on the rows that minibatches are drawn from: all of them, or a sample of those elsewhere."""
+        """Return the problem on the rows that minibatches are drawn from: all, or a sample of those elsewhere."""
         n_rows = self.targets.n_fetched
         return self if n_rows is None else self._part(rng, n_rows)
 
     def _part(self, rng, n_rows):
-        rows = np.sort(rng.permutation(len(self.targets))[:n_rows])
+        total = len(self.targets)
+        # A permutation of very many numbers takes memory.
+        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
+        rows = np.sort(chosen)
         return replace(self.batch(rows, rng), weights=self.weights[rows])
 
 

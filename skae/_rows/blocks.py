@@ -70,7 +70,7 @@ class RowBlocks(ABC):
         return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
 
     def sum_and_keep(self, part, threads):
-        """Return the sum of the first of two results of `part` over all blocks, and the second ones, one number a row."""
+        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
         kept = np.empty(len(self))
 
         def keep(block):

@@ -1,5 +1,7 @@
 """The objective over the rows of a cluster is the one over the same rows in memory, and so are fits."""
 
+from itertools import pairwise
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -35,7 +37,10 @@ CONFIGURATIONS = {
     "contraction": (ContractiveAutoencoder(4, contraction_weight=0.1), False),
     "contraction deep": (ContractiveAutoencoder(3, hidden_layer_sizes=6, tied_weights=False), True),
     "L1": (AutoencoderTransformer(5, activation="relu", penalties=(L1Sparsity(0.1),)), True),
-    "columns": (AutoencoderTransformer(4, loss=ColumnLosses([("poisson", slice(0, 9)), ("squared_error", slice(9, 64))])), False),
+    "columns": (
+        AutoencoderTransformer(4, loss=ColumnLosses([("poisson", slice(0, 9)), ("squared_error", slice(9, 64))])),
+        False,
+    ),
 }
 
 
@@ -47,7 +52,7 @@ def make_rows(is_sparse=False, dtype=np.float64):
 def in_chunks(X, lengths):
     """X as a Dask array of chunks of these lengths; da.from_array does not take sparse X."""
     edges = np.cumsum([0, *lengths])
-    pieces = [X[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [X[start:stop] for start, stop in pairwise(edges)]
     arrays = [da.from_array(piece, chunks=piece.shape, asarray=False) for piece in pieces]
     return da.concatenate(arrays, axis=0)
 

@@ -152,7 +152,8 @@ def test_clone_keeps_the_client(fitted):
 
 
 def test_fit_transform(client, fitted, array):
-    codes = DaskAutoencoder(AutoencoderTransformer(2, random_state=0)).fit_transform(array)  # the client of this process
+    autoencoder = DaskAutoencoder(AutoencoderTransformer(2, random_state=0))  # with the client of this process
+    codes = autoencoder.fit_transform(array)
     assert_allclose(codes.compute(), fitted.transform(array).compute(), rtol=1e-10)
 
 
@@ -161,8 +162,7 @@ def test_names_of_the_codes(fitted):
 
 
 def fit(client, rows, **options):
-    weights = options.pop("sample_weight", None)
-    return DaskAutoencoder(AutoencoderTransformer(2, random_state=0, **options), client).fit(rows, sample_weight=weights)
+    return DaskAutoencoder(AutoencoderTransformer(2, random_state=0, **options), client).fit(rows)
 
 
 def test_other_chunks_give_the_same_fit(client, fitted, array):
