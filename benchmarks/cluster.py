@@ -90,7 +90,8 @@ def run_case(client, n_rows, search, arguments):
     estimator._validated(X[:1], reset=True)
     loss = loss_for("squared_error", "auto", None, None, None)
     with row_threads(n_threads=n_workers) as threads:
-        there = estimator._make_problem(*loaded(client, random, None, estimator, loss)[:2], loss, None, threads)
+        rows, weights, _ = loaded(client, random, None, estimator, loss).chosen()
+        there = estimator._make_problem(rows, weights, loss, None, threads)
         here = estimator._make_problem(rows_of(X), np.ones(n_rows), loss, None, threads)
         objectives = {}
         for name, problem in {"threads": here, "workers": there}.items():

@@ -35,8 +35,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Parameters
     ----------
     estimator : AutoencoderTransformer, SparseAutoencoder or ContractiveAutoencoder
-        The autoencoder. It is cloned. `early_stopping`, `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for
-        fits in memory, and refused.
+        The autoencoder. It is cloned. `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for fits in memory, and
+        refused.
 
     client : distributed.Client, default=None
         The cluster. None: the client of this process, or of the task that this runs in. It is not pickled.
@@ -180,8 +180,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         estimator._validate_params()
         estimator._validated(example, reset=True)
         loss = loss_for(estimator.loss, estimator.output_activation, example, None, None)
-        rows, weights, numbers = loaded(client, X, sample_weight, estimator, loss)
-        vars(estimator).update(estimator._fit_rows(rows, weights, loss, numbers))
+        vars(estimator).update(estimator._fit_loaded(loaded(client, X, sample_weight, estimator, loss), loss))
         return estimator
 
     def transform(self, X: Any) -> Any:
@@ -348,7 +347,6 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             )
         reasons = {
             "corruption": isinstance(estimator, DenoisingAutoencoder),
-            "early_stopping": estimator.early_stopping,
             "warm_start": estimator.warm_start,
             "n_jobs": estimator.n_jobs not in (None, 1),
             "loss": isinstance(estimator.loss, str) and estimator.loss == AUTO,
@@ -356,7 +354,6 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         }
         cures = {
             "corruption": "the noise of a DenoisingAutoencoder is for rows in memory: fit one to a sample of X",
-            "early_stopping": "it needs held-out rows in memory: set early_stopping=False",
             "warm_start": "every fit on a cluster starts afresh: set warm_start=False",
             "n_jobs": "each of the restarts has the whole cluster: set n_jobs=None",
             "loss": f"{AUTO!r} looks at all values of a column: give the losses, as ColumnLosses(...)",

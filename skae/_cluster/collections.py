@@ -1,5 +1,8 @@
 """Dask collections: their chunks of rows, on the workers or in a lazy computation."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import dask
 import dask.array as da
 import numpy as np
@@ -79,17 +82,16 @@ def chunks_of(X):
 
 
 def loaded(client, X, sample_weight, estimator, loss):
-    """Return the RemoteRows of a checked collection, their RemoteWeights, and their RemoteNumbers.
+    """Return the Loaded rows of a checked collection and its weights, or None.
 
     The chunks are computed, if they are not yet, and kept where they are. `estimator` validates them.
     """
     example = estimator._validated(example_of(X), reset=False)
-    dtype = example.dtype
     chunks = chunks_of(X)
     weights = [None] * len(chunks) if sample_weight is None else chunks_of(sample_weight)
     make = dask.delayed(load, pure=False)
     blocks = client.compute(
-        [make(chunk, own, estimator, loss, dtype) for chunk, own in zip(chunks, weights, strict=True)]
+        [make(chunk, own, estimator, loss, example.dtype) for chunk, own in zip(chunks, weights, strict=True)]
     )
     summaries = results_of(client, [client.submit(_summary, block, pure=False) for block in blocks])
     n_given, counts, largest = map(list, zip(*summaries, strict=True))
@@ -100,39 +102,76 @@ def loaded(client, X, sample_weight, estimator, loss):
         )
     if not sum(counts):
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
-    parts, numbers = _grouped(client, blocks, n_given, counts, int(np.frexp(max(largest))[1]))
-    firsts = np.cumsum([0, *counts])
-    rows = RemoteRows(
-        parts,
-        [[(int(firsts[number]), counts[number]) for number in own] for own in numbers],
-        example[:0],
-    )
-    return rows, RemoteWeights(rows), RemoteNumbers(rows)
+    return Loaded(client, blocks, n_given, counts, int(np.frexp(max(largest))[1]), example[:0])
 
 
 def _summary(block):
     return block.summary
 
 
-def _grouped(client, blocks, n_given, counts, exponent):
-    """Return the Workers of the Parts, one a worker that has blocks, and the numbers of the blocks of each."""
-    holders = client.who_has(blocks)
-    numbers_of = {}
-    for number, block in enumerate(blocks):
-        if counts[number]:
-            address = min(holders[block.key], key=lambda holder: (len(numbers_of.get(holder, [])), holder))
-            numbers_of.setdefault(address, []).append(number)
-    starts = np.cumsum([0, *n_given])
-    futures = [
-        client.submit(
-            Part,
-            [blocks[number] for number in own],
-            [int(starts[number]) for number in own],
-            exponent,
-            workers=[address],
-            allow_other_workers=True,
-            pure=False,
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The rows of a collection, in Blocks in the memory of workers.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    blocks : list of Future
+
+    n_given, counts : list of int
+        Rows of each chunk, and of its block.
+
+    exponent : int
+        Of the largest weight.
+
+    meta : {ndarray, CSR} of shape (0, n_features)
+        Of the type and dtype of the rows.
+    """
+
+    client: Any
+    blocks: list
+    n_given: list
+    counts: list
+    exponent: int
+    meta: Any
+
+    def __len__(self):
+        return sum(self.counts)
+
+    def chosen(self, is_chosen=None):
+        """Return the RemoteRows that a mask chooses, or all, with their RemoteWeights and RemoteNumbers."""
+        masks, counts = [None] * len(self.blocks), self.counts
+        if is_chosen is not None:
+            masks = np.split(is_chosen, np.cumsum(self.counts)[:-1])
+            counts = [int(np.count_nonzero(mask)) for mask in masks]
+        numbers_of = self._numbers_by_worker(counts)
+        starts, firsts = np.cumsum([0, *self.n_given]), np.cumsum([0, *counts])
+        futures = [
+            self.client.submit(
+                Part,
+                [self.blocks[number] for number in numbers],
+                [int(starts[number]) for number in numbers],
+                self.exponent,
+                [masks[number] for number in numbers],
+                workers=[address],
+                allow_other_workers=True,
+                pure=False,
+            )
+            for address, numbers in numbers_of.items()
+        ]
+        rows = RemoteRows(
+            Workers(self.client, futures, list(numbers_of)),
+            [[(int(firsts[number]), counts[number]) for number in numbers] for numbers in numbers_of.values()],
+            self.meta,
         )
-        for address, own in numbers_of.items()
-    ]
-    return Workers(client, futures, list(numbers_of)), list(numbers_of.values())
+        return rows, RemoteWeights(rows), RemoteNumbers(rows)
+
+    def _numbers_by_worker(self, counts):
+        """Return the numbers of the blocks that have rows, by the address of a worker that holds them."""
+        holders, numbers_of = self.client.who_has(self.blocks), {}
+        for number, block in enumerate(self.blocks):
+            if counts[number]:
+                address = min(holders[block.key], key=lambda holder: (len(numbers_of.get(holder, [])), holder))
+                numbers_of.setdefault(address, []).append(number)
+        return numbers_of

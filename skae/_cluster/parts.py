@@ -19,7 +19,7 @@ _here = threading.local()
 
 
 class Block(NamedTuple):
-    """The distinct rows of one chunk of X.
+    """The distinct rows of one chunk of X, in the order in which it has them first.
 
     Attributes
     ----------
@@ -40,6 +40,12 @@ class Block(NamedTuple):
     firsts: np.ndarray
     n_given: int
 
+    def chosen(self, is_chosen):
+        """Return the block of the rows that a mask chooses; None: all."""
+        if is_chosen is None:
+            return self
+        return Block(self.X[is_chosen], self.weights[is_chosen], self.firsts[is_chosen], self.n_given)
+
     @property
     def summary(self):
         """The rows of the chunk, those that are left, and their largest weight."""
@@ -53,10 +59,12 @@ def load(chunk, sample_weight, estimator, loss, dtype):
         return Block(None, np.empty(0), np.empty(0, dtype=int), n_given)
     X = estimator._validated(chunk, reset=False).astype(dtype, copy=False)
     distinct = distinct_rows(X, check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
-    every = np.ones(len(distinct.weights), dtype=bool)
-    X, weights = distinct.take(X, every)
+    firsts = distinct.first(np.ones(len(distinct.weights), dtype=bool))
+    order = np.argsort(firsts)
+    firsts = firsts[order]
+    X = X if len(firsts) == n_given else X[firsts]
     loss.check_targets(X)
-    return Block(X, weights, distinct.first(every), n_given)
+    return Block(X, distinct.weights[order], firsts, n_given)
 
 
 class Part:
@@ -71,9 +79,13 @@ class Part:
 
     exponent : int
         The weights are divided by this power of two.
+
+    masks : list of ndarray of bool, or None
+        Which rows of each block; None: all.
     """
 
-    def __init__(self, blocks, starts, exponent):
+    def __init__(self, blocks, starts, exponent, masks):
+        blocks = [block.chosen(mask) for block, mask in zip(blocks, masks, strict=True)]
         self.rows = JoinedRows([block.X for block in blocks])
         self.weights = np.ldexp(np.concatenate([block.weights for block in blocks]), -exponent)
         pairs = zip(blocks, starts, strict=True)

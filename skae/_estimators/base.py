@@ -200,13 +200,19 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training = self._make_training(problem, start, held_out, threads)
         return self._trained(training, init_rng, task, firsts, seed if self.early_stopping else None)
 
-    def _fit_rows(self, rows, weights, loss, firsts):
-        """Return the fitted attributes, given validated Rows, wherever they are, with their weights."""
-        init_rng, corruption_rng, _ = self._random_streams()
+    def _fit_loaded(self, loaded, loss):
+        """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
+        init_rng, corruption_rng, held_out_rng = self._random_streams()
+        seed, trained_on, held_out = int(held_out_rng.integers(1, 2**63)), None, None
+        if self.early_stopping:
+            is_held_out = draw_held_out(len(loaded), self.validation_fraction, seed)
+            trained_on, held_out = ~is_held_out, HeldOut(*loaded.chosen(is_held_out)[:2])
+        rows, weights, firsts = loaded.chosen(trained_on)
+        del loaded  # the chosen rows may be copies
         with row_threads() as threads:
             problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
-            training = self._make_training(problem, None, None, threads)
-        return self._trained(training, init_rng, NoTask(), firsts)
+            training = self._make_training(problem, None, held_out, threads)
+        return self._trained(training, init_rng, NoTask(), firsts, seed if self.early_stopping else None)
 
     def _trained(self, training, rng, task, firsts, held_out_seed=None):
         """Run the training; return the fitted attributes of the best run."""

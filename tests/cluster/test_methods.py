@@ -205,7 +205,6 @@ def test_more_columns_than_rows_have_no_closed_form_there(client):
     ("estimator", "message"),
     [
         (DenoisingAutoencoder(2), "corruption"),
-        (AutoencoderTransformer(2, early_stopping=True), "early_stopping"),
         (AutoencoderTransformer(2, warm_start=True), "warm_start"),
         (AutoencoderTransformer(2, n_jobs=2), "n_jobs"),
         (AutoencoderTransformer(2, loss="auto"), "ColumnLosses"),
