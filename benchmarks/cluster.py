@@ -6,7 +6,9 @@ to sockets; what goes to a worker passes through the scheduler, and is counted t
 ten configurations.
 
 The model of the scaling takes the seconds of the sweep over the rows from this machine, a latency and a cost a task
-from calls that do nothing, of 2 to 64 tasks, and a cost a byte from calls that send and return parameters.
+from calls that do nothing, of 2 to 64 tasks, and a cost a byte from calls that send and return parameters. The model of
+threads on one machine adds to the sweep what is done once, measured on 16 rows, and the sum of as many gradients, of
+which each thread has a share; it knows no limit of the memory's bandwidth. The sweep is of one thread.
 """
 
 import sys
@@ -25,7 +27,7 @@ from skae._cluster.collections import loaded
 from skae._network.parameters import Layout
 from skae._objective.choice import objective_class
 from skae._rows.blocks import rows_of
-from skae._rows.threads import row_threads
+from skae._rows.threads import SERIAL, row_threads
 from skae._variables.centring import search_variables
 from skae.dask import DaskAutoencoder
 from skae.losses._choice import loss_for
@@ -65,7 +67,10 @@ def main():
             for search in SEARCHES:
                 run_case(client, n_rows, search, arguments)
         print()
-        print_model(client, arguments)
+        a_row = _seconds_a_row(arguments, 20_000)
+        print_model(client, arguments, a_row)
+        print()
+        print_model_of_threads(arguments, a_row)
         print()
         print_fits(client)
 
@@ -161,7 +166,7 @@ def _n_written():
     return TCP.n_written
 
 
-def print_model(client, arguments):
+def print_model(client, arguments, a_row):
     """Print the seconds of an evaluation of the joint search by rows and workers, as the measurements here suggest."""
     size = Layout(_architecture(arguments)).size
     counts, empty, n_repeats = [2, 16, 64], {}, arguments.repeats
@@ -173,7 +178,6 @@ def print_model(client, arguments):
     a_byte = (median(seconds_of(lambda: _round_trip(client, 16, theta)) for _ in range(n_repeats)) - empty[16]) / (
         2 * 16 * theta.nbytes
     )
-    a_row = _seconds_a_row(arguments)
     print(
         f"Model of the joint search: {1e3 * latency:.0f} ms, {1e3 * a_task:.2f} ms a task, {1e9 * a_byte:.2f} ns a "
         f"byte, {1e6 * a_row:.2f} us a row and core. Tasks and bytes pass through one scheduler; eight gradients are "
@@ -194,8 +198,21 @@ def _architecture(arguments):
         return estimator._make_problem(rows_of(X), np.ones(20), loss, None, threads).architecture
 
 
-def _seconds_a_row(arguments):
-    X = np.random.default_rng(0).random((20_000, arguments.features), dtype=np.float32)
+def print_model_of_threads(arguments, a_row):
+    """Print the same by threads of one machine, and the memory of their gradients."""
+    once = 16 * (_seconds_a_row(arguments, 16) - a_row)
+    gradients = list(np.ones((64, Layout(_architecture(arguments)).size)))
+    a_gradient = median(seconds_of(lambda: SERIAL.total(gradients)) for _ in range(5)) / len(gradients)
+    threads = [1, 2, 4, 8, 16, 32, 64]
+    print(f"Model of threads: {1e3 * once:.1f} ms once, {1e3 * a_gradient:.2f} ms a gradient that is added.\n")
+    print_columns("rows", "seconds by threads:", *threads)
+    for n_rows in (10**5, 10**6):
+        print_row(n_rows, "", *(f"{n_rows * a_row / t + once + a_gradient * (t > 1):.3f}" for t in threads))
+    print_row("MB of gradients", "", *(f"{t * gradients[0].nbytes / 1e6:.0f}" for t in threads))
+
+
+def _seconds_a_row(arguments, n_rows):
+    X = np.random.default_rng(0).random((n_rows, arguments.features), dtype=np.float32)
     estimator, loss = AutoencoderTransformer(arguments.units), loss_for("squared_error", "auto", None, None, None)
     with row_threads(n_threads=1) as threads:
         problem = estimator._make_problem(rows_of(X), np.ones(len(X)), loss, None, threads)

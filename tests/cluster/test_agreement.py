@@ -5,14 +5,17 @@ from itertools import pairwise
 import dask.array as da
 import numpy as np
 import pytest
+from distributed import Client
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, SparseAutoencoder
 from skae._cluster.collections import checked_weights, loaded
+from skae._cluster.rows import Workers
 from skae._network.parameters import Layout
 from skae._objective.choice import objective_class
+from skae._objective.joint import Objective
 from skae._rows.blocks import rows_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import search_variables
@@ -167,3 +170,27 @@ def test_outliers_are_named_by_their_numbers_in_x(client):
     estimator = AutoencoderTransformer(5, tied_weights=True, tol=0.01, random_state=0)
     with pytest.warns(UserWarning, match=r"outliers \(20, 250\)"):
         DaskAutoencoder(estimator, client).fit(in_chunks(X, CHUNKS["odd"]))
+
+
+def test_a_worker_of_several_threads_shares_the_rows_out(monkeypatch):
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)  # the worker is in this process
+    n_workers = []
+    sweep = Objective._gradients
+
+    def counting(self):
+        n_workers.append(len(self._workers))
+        return sweep(self)
+
+    monkeypatch.setattr(Objective, "_gradients", counting)
+    with Client(processes=False, n_workers=1, threads_per_worker=3, dashboard_address=":0") as client:
+        there, here, _ = problems(client, SparseAutoencoder(7), make_rows(), CHUNKS["odd"], None)
+        actual = evaluate(there, True, random_theta)
+    assert n_workers == [3]
+    assert_equal(actual, evaluate(here, True, random_theta))
+
+
+@pytest.mark.parametrize("n_parts", [1, 8, 9, 70])
+def test_results_of_many_parts_are_added_up_in_a_tree(client, n_parts):
+    addresses = list(client.nthreads()) * n_parts
+    parts = [client.submit(complex, number, pure=False) for number in range(n_parts)]
+    assert Workers(client, parts, addresses[:n_parts]).total("conjugate") == sum(range(n_parts))

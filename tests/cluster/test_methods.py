@@ -81,6 +81,13 @@ def test_frames(fitted_to_frame, frame, method):
         getattr(fitted_to_frame, method)(frame[FRAME.columns[::-1]])
 
 
+def test_the_chunks_of_a_frame_have_weights_in_a_series(client, frame):
+    weights = dd.from_pandas(pd.Series(WEIGHTS, index=FRAME.index), npartitions=3)
+    fitted = DaskAutoencoder(AutoencoderTransformer(2, random_state=0), client).fit(frame, sample_weight=weights)
+    expected = AutoencoderTransformer(2, random_state=0).fit(FRAME, sample_weight=WEIGHTS)
+    assert_allclose(fitted.estimator_.loss_, expected.loss_, rtol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["transform", "reconstruct"])
 def test_set_output_of_the_autoencoder(client, array, frame, method):
     estimator = AutoencoderTransformer(2, random_state=0).set_output(transform="pandas")
