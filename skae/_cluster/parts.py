@@ -137,6 +137,10 @@ def weights_here(divisor, removed):
     return weights
 
 
+class PartMoved(Exception):
+    """The worker that made the first sweep over a part is gone, and another one has the part."""
+
+
 class PartObjective:
     """An Objective over the rows of a part. It stays where the part is, and keeps its buffers from call to call.
 
@@ -153,7 +157,7 @@ class PartObjective:
         n_threads = _n_threads()
         executor = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self._objective = part.loads(pickled)(threads=RowThreads(n_threads, executor))
-        self._theta = None
+        self._number = None
 
     def __reduce__(self):
         return PartObjective, (self._part, self._pickled)
@@ -161,25 +165,37 @@ class PartObjective:
     def __sizeof__(self):
         return self._part.__sizeof__()
 
-    def statistics_at(self, theta):
-        """Return the part's sums of a first sweep."""
+    def statistics_at(self, theta, number):
+        """Return the part's sums of a first sweep, of the evaluation of that number."""
         with row_threads(n_threads=1):
             result = self._objective.statistics_at(theta)
-        self._theta = theta
+        self._number = number
         return result
 
-    def gradients_at(self, theta, statistics):
-        """Return the part's terms and gradient, given the sums of a first sweep over all parts."""
-        return self._second_sweep(self._objective.gradients_after, theta, statistics)
+    def gradients_after(self, number, statistics):
+        """Return the part's terms and gradient, given the sums of a first sweep over all parts.
 
-    def values_at(self, theta, statistics):
-        """Return the part's terms, given the sums of a first sweep over all parts."""
-        return self._second_sweep(self._objective.values_after, theta, statistics)
+        Raises PartMoved if this object did not make the first sweep.
+        """
+        return self._second_sweep(self._objective.gradients_after, number, statistics)
 
-    def _second_sweep(self, sweep, theta, statistics):
-        # This may be another worker than the one that made the first sweep.
-        if self._theta is None or not np.array_equal(theta, self._theta):
-            self.statistics_at(theta)
+    def values_after(self, number, statistics):
+        """Return the part's terms alone, as `gradients_after`."""
+        return self._second_sweep(self._objective.values_after, number, statistics)
+
+    def gradients_at(self, theta, number, statistics):
+        """Return the part's terms and gradient, given theta besides."""
+        self.statistics_at(theta, number)
+        return self.gradients_after(number, statistics)
+
+    def values_at(self, theta, number, statistics):
+        """Return the part's terms alone, given theta besides."""
+        self.statistics_at(theta, number)
+        return self.values_after(number, statistics)
+
+    def _second_sweep(self, sweep, number, statistics):
+        if number != self._number:
+            raise PartMoved
         with row_threads(n_threads=1):
             return sweep(statistics)
 

@@ -1,5 +1,6 @@
 """The side of the client: rows that are in the memory of a cluster's workers, and objectives over them."""
 
+from contextlib import suppress
 from functools import partial
 from itertools import accumulate
 
@@ -9,7 +10,7 @@ from distributed import TimeoutError as DaskTimeoutError
 from distributed import wait
 from scipy.sparse import issparse, vstack
 
-from skae._cluster.parts import PartObjective, added, call, rows_here, weights_here
+from skae._cluster.parts import PartMoved, PartObjective, added, call, rows_here, weights_here
 from skae._rows.blocks import rows_of
 from skae._rows.joined import ReadRows
 
@@ -268,20 +269,28 @@ class _Remote:
             total_weight=self._problem.weights.sum(),
         )
         self._on_parts = self._problem.targets.parts.made(PartObjective, cloudpickle.dumps(make))
+        self._number = 0
 
     def statistics_at(self, theta):
-        self._theta = theta
+        self._theta, self._number = theta, self._number + 1
         return super().statistics_at(theta)
 
     def _statistics(self):
-        return self._on_parts.total("statistics_at", self._theta)
+        return self._on_parts.total("statistics_at", self._theta, self._number)
 
     def _after_first_sweep(self, statistics):
         self._all_statistics = statistics
         return super()._after_first_sweep(statistics)
 
     def _gradients(self):
-        return self._on_parts.total("gradients_at", self._theta, self._all_statistics)
+        return self._second_sweep("gradients")
 
     def _values(self):
-        return self._on_parts.total("values_at", self._theta, self._all_statistics)
+        return self._second_sweep("values")
+
+    def _second_sweep(self, name):
+        arguments = self._number, self._all_statistics
+        if self._all_statistics:  # from a first sweep the parts know theta
+            with suppress(PartMoved):
+                return self._on_parts.total(f"{name}_after", *arguments)
+        return self._on_parts.total(f"{name}_at", self._theta, *arguments)

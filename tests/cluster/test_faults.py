@@ -38,7 +38,7 @@ def after_calls(monkeypatch, n_calls, method, act):
     monkeypatch.setattr(Workers, "total", counting)
 
 
-@pytest.mark.parametrize("method", [pytest.param("statistics_at", marks=pytest.mark.slow), "gradients_at"])
+@pytest.mark.parametrize("method", [pytest.param("statistics_at", marks=pytest.mark.slow), "gradients_after"])
 def test_a_worker_that_dies_does_not_change_the_fit(own_cluster, monkeypatch, method):
     estimator = SparseAutoencoder(5, random_state=0)
     with Client(own_cluster) as client:
@@ -67,7 +67,7 @@ def test_without_workers_the_fit_ends_with_an_error(own_cluster, monkeypatch):
             while client.nthreads():
                 pass
 
-        after_calls(monkeypatch, 3, "gradients_at", retire)
+        after_calls(monkeypatch, 3, "gradients_after", retire)
         with pytest.raises(RuntimeError, match="no workers left"):
             autoencoder.fit(collection())
     assert autoencoder.estimator_ is before
