@@ -10,8 +10,14 @@ from threadpoolctl import threadpool_limits
 
 threadpool_limits(1)
 os.environ.setdefault("MPLBACKEND", "Agg")
-# What these doctests need.
-NEEDS = {"skae/plotting": "matplotlib", "doc/user_guide/files.rst": "h5py"}
+# What these modules and pages need.
+NEEDS = {
+    "skae/plotting": "matplotlib",
+    "skae/_cluster": "distributed",
+    "skae/dask.py": "distributed",
+    "tests/cluster": "distributed",
+    "doc/user_guide/files.rst": "h5py",
+}
 collect_ignore = [path for path, package in NEEDS.items() if not importlib.util.find_spec(package)]
 
 

@@ -50,7 +50,7 @@ __all__ = [
     "is_missing",
     "is_pandas_frame",
     "one_of",
-    "output_frame",
+    "output_container",
     "reals",
     "safe_indexing",
     "some_rows",
@@ -132,10 +132,9 @@ def in_input_container(estimator, values, X):
     return adapter.create_container(values, X, columns=feature_names_in(estimator))
 
 
-def output_frame(estimator):
-    """Return the name of the frames that `set_output` asks for, or None."""
-    name = _get_output_config("transform", estimator)["dense"]
-    return None if name == "default" else name
+def output_container(estimator):
+    """Return the container that `set_output` asks for: "default", "pandas" or "polars"."""
+    return _get_output_config("transform", estimator)["dense"]
 
 
 def is_missing(value):

@@ -5,6 +5,8 @@ scorers for `GridSearchCV(scoring=...)`. All functions compare in the units of t
 it.
 """
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.utils import gen_batches
 from skae._compat import in_container_of, some_rows
 from skae._files.formats import in_blocks
 from skae._imputation_error import ImputationScorer
+from skae._reconstruction_sums import reconstruction_sums
 from skae._rows.blocks import rows_of
 from skae._scorer import Scorer
 from skae._typing import MatrixLike
@@ -122,8 +125,7 @@ def neg_reconstruction_error(
     -0.101
     """
     weights, X, reconstruct = _scored(estimator, X, sample_weight)
-    total = sum(weights[rows] @ _squared_errors(X, reconstruct, rows).sum(axis=1) for rows in _blocks(X))
-    return -float(total / weights.sum())
+    return -float(squared_error(X, reconstruct, weights) / weights.sum())
 
 
 def neg_imputation_error(estimator: Any, X: MatrixLike, y: Any = None) -> float:
@@ -253,7 +255,7 @@ def feature_errors(fitted: Any, X: MatrixLike) -> np.ndarray:
     np.True_
     """
     rows, given = _validated(X)
-    errors, reconstruct = np.empty(rows.shape), _reconstruction(fitted, given)
+    errors, reconstruct = np.empty(rows.shape), reconstruction_by(fitted, given)
     for block in _blocks(rows):
         errors[block] = _squared_errors(rows, reconstruct, block)
     return in_container_of(X, errors)
@@ -264,32 +266,19 @@ def r2(X, reconstruct, weights):
 
     Like `sklearn.metrics.r2_score`, except that a single row gives a score, not a warning. All weights are positive.
     """
-    low, high = rows_of(X).extremes()
-    varies = low < high
-    counts = varies if varies.any() else ~varies
-    largest = np.maximum(high, -low)[counts].max()
-    # Squares of the entries of X may overflow; scaling by a power of two is exact.
-    exponent = -np.frexp(largest)[1]
+    return r2_sums(X, reconstruct, weights).r2(np.finfo(X.dtype).eps)
 
-    def scaled(block):
-        return np.ldexp(block.astype(np.float64, copy=False), exponent)
 
-    residual, deviation, total = np.zeros((3, X.shape[1]))
-    # Ignored columns and infinite reconstructions may overflow.
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = sum(weights[rows] @ scaled(rows_of(X).dense(rows)) for rows in _blocks(X)) / weights.sum()
-        for rows in _blocks(X):
-            block = scaled(rows_of(X).dense(rows))
-            residual += weights[rows] @ np.square(block - scaled(reconstruct(rows)))
-            block -= mean
-            deviation += weights[rows] @ block
-            total += weights[rows] @ np.square(block)
-        # Correct for the rounding of the mean, which matters if the spread is a few units in the last place.
-        total -= deviation**2 / weights.sum()
-    if not varies.any():
-        rounding = 16 * np.finfo(X.dtype).eps * scaled(largest)
-        return float(np.all(residual <= weights.sum() * rounding**2))
-    return float(1 - residual[varies].sum() / total[varies].sum())
+def r2_sums(X, reconstruct, weights):
+    """Return the ReconstructionSums from which `r2` follows."""
+    rows = rows_of(X)
+    sums = (reconstruction_sums(rows.dense(block), reconstruct(block), weights[block]) for block in _blocks(X))
+    return reduce(add, sums)
+
+
+def squared_error(X, reconstruct, weights):
+    """Return the weighted sum of the squared errors of a reconstruction of X, a function of a slice of its rows."""
+    return sum(weights[rows] @ _squared_errors(X, reconstruct, rows).sum(axis=1) for rows in _blocks(X))
 
 
 def _blocks(X):
@@ -300,7 +289,7 @@ def _scored(estimator, X, sample_weight):
     """Return the positive weights, their rows, and the function that reconstructs a slice of these rows."""
     rows, given = _validated(X)
     weights, rows, given = drop_weightless(validated_weights(sample_weight, rows), rows, given)
-    return weights, rows, _reconstruction(estimator, given)
+    return weights, rows, reconstruction_by(estimator, given)
 
 
 def _validated(X):
@@ -309,7 +298,7 @@ def _validated(X):
     return rows, rows if issparse(X) or in_blocks(X) is not X else X
 
 
-def _reconstruction(fitted, X):
+def reconstruction_by(fitted, X):
     """Return the function that reconstructs a slice of the rows of X."""
 
     def reconstruct(rows):

@@ -1,5 +1,6 @@
 """The public surface: numpydoc's rules for every docstring, with scikit-learn's exceptions, and annotations."""
 
+import importlib.util
 import inspect
 
 import pytest
@@ -23,6 +24,10 @@ MODULES = [
     skae.penalties,
     skae.plotting,
 ]
+if importlib.util.find_spec("distributed"):
+    import skae.dask
+
+    MODULES.append(skae.dask)
 # As in scikit-learn's own tests: how a summary and a Returns section are laid out, and for methods also that there is
 # no extended summary, See Also or example.
 NOT_OURS = {"GL01", "GL02", "RT02"}
@@ -55,7 +60,7 @@ def public_methods():
 
 
 OBJECTS = dict(public_objects())
-ESTIMATORS = [path for path, value in OBJECTS.items() if hasattr(value, "reconstruct")]
+ESTIMATORS = [path for path, value in OBJECTS.items() if hasattr(value, "feature_errors") and inspect.isclass(value)]
 METHODS = sorted(public_methods())
 
 

@@ -8,7 +8,7 @@ import skae
 ROOT = Path(skae.__file__).parent
 # Each part imports from the parts before it alone. Those of one line do not know each other.
 ORDER = [
-    ["_compat", "_hiding", "_typing", "_version", "activations"],
+    ["_compat", "_hiding", "_reconstruction_sums", "_typing", "_version", "activations"],
     ["_files"],
     ["_rows", "_scorer", "_validation", "losses"],
     ["_imputation_error"],
@@ -18,8 +18,8 @@ ORDER = [
     ["_solvers"],
     ["_training"],
     ["_estimators"],
-    ["_detection", "_imputation"],
-    ["impute"],
+    ["_cluster", "_detection", "_imputation"],
+    ["dask", "impute"],
     ["_trusted"],
     ["__init__"],
 ]

@@ -12,7 +12,7 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 
 from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
-from skae._estimators.callbacks import fit_task
+from skae._estimators.callbacks import NoTask, fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, check_targets, fitted_attributes
 from skae._estimators.layerwise import train_layers, unrolled
@@ -199,7 +199,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         header = self._header_of_file(given) if isinstance(given, FileArray) else given
         every_row = self._validated(given, reset=True)
         weights = validated_weights(sample_weight, every_row)
-        n_samples = int(np.count_nonzero(weights))
+        n_samples = len(weights)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
         seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
         loss = loss_for(self.loss, self.output_activation, header, every_row, weights)
@@ -208,16 +208,37 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         del given, header, every_row, rows  # each may be a copy, and X another one
 
         with row_threads() as threads:
-            problem = self._make_problem(X, weights, loss, corruption_rng, threads)
+            problem = self._make_problem(rows_of(X), weights, loss, corruption_rng, threads)
             training = self._make_training(problem, held_out, threads, goes_on)
-        rngs = [init_rng] if goes_on else [init_rng, *init_rng.spawn(self.n_init - 1)]
+        rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
         starts = [self._start(problem.architecture, X, weights, goes_on, rng) for rng in rngs]
+        return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
+
+    def _fit_loaded(self, loaded, loss):
+        """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
+        init_rng, corruption_rng, held_out_rng = self._random_streams()
+        seed, trained_on, held_out = int(held_out_rng.integers(1, 2**63)), None, None
+        if self.early_stopping:
+            is_held_out = draw_held_out(len(loaded), self.validation_fraction, seed)
+            trained_on, held_out = ~is_held_out, HeldOut(*loaded.chosen(is_held_out)[:2])
+        rows, weights, firsts = loaded.chosen(trained_on)
+        n_samples = loaded.n_samples
+        del loaded  # the chosen rows may be copies
+        with row_threads() as threads:
+            problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
+            training = self._make_training(problem, held_out, threads)
+        rngs = self._rngs_of_runs(init_rng)
+        return self._trained(training, rngs, [None] * len(rngs), NoTask(), firsts, n_samples, seed)
+
+    def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
+        """Run the training, once a generator and a start; return the fitted attributes of the best run."""
+        problem = training.problem
         attributes = partial(
             fitted_attributes,
             problem,
             self._penalty_parameters,
             self._scales_code(problem.architecture),
-            seed if self.early_stopping else None,
+            held_out_seed if self.early_stopping else None,
         )
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
@@ -272,6 +293,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             seed = seed.randint(np.iinfo(np.int32).max)
         return [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3)]
 
+    def _rngs_of_runs(self, rng):
+        return [rng, *rng.spawn(self.n_init - 1)]
+
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
@@ -289,8 +313,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         check_targets(loss, X)
         return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
 
-    def _make_problem(self, X, weights, loss, rng, threads):
-        rows = rows_of(X)
+    def _make_problem(self, rows, weights, loss, rng, threads):
         statistics = statistics_of([rows], weights, threads)
         loss = loss.balanced(partial(column_gains, loss, rows, weights, statistics.mean, threads))
         architecture = self._make_architecture(rows, weights, loss, statistics, threads)
@@ -331,7 +354,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             penalty.check(architecture)
         return penalties
 
-    def _make_training(self, problem, held_out, threads, goes_on):
+    def _make_training(self, problem, held_out, threads, goes_on=False):
         solver, axes = self._choose_solver(problem), None
         if self.init == "pca" and not goes_on and solver.is_search:
             width = problem.architecture.widths[1]
@@ -402,7 +425,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         if warning is None:
             return None
         category, text = warning
-        warnings.warn(text, category, stacklevel=5)
+        warnings.warn(text, category, stacklevel=6)
         return text
 
 

@@ -29,7 +29,7 @@ class Described(HTMLTableMixin, BaseEstimator):
             `estimator`, its name; `widths` of the layers, from the input to the reconstruction; `activations` of the
             encoder's layers; `loss`, with its link; `tied_weights`; the strengths that were used (`alpha`, one a weight
             matrix, and `sparsity_weight` or `contraction_weight`); `corruption` and its level; `penalties`, those of
-            the parameter; `n_samples`, the rows of positive weight, and `n_features`; `explained`, the share that
+            the parameter; `n_samples` and `n_features` of X; `explained`, the share that
             reconstructions of the rows trained on gain of what perfect ones would, over their mean, in the loss and
             without gross outliers (for squared error R2); `solver`; `n_iter`; and `warning`, the text of the one that
             `fit` issued, or None.

@@ -210,6 +210,7 @@ class StackedAutoencoder(FittedMethods):
         weights = validated_weights(sample_weight, X)
         first, last = self.layers[0], self.layers[-1]
         loss = loss_for(first.loss, first.output_activation, given, X, weights)
+        n_samples = len(weights)
         # Once for all layers: the codes of equal rows may differ by rounding.
         distinct = distinct_rows(X, weights)
         X, weights = distinct.take(X, np.ones(len(distinct.weights), dtype=bool))
@@ -229,7 +230,8 @@ class StackedAutoencoder(FittedMethods):
         if self.fine_tune:
             whole.set_params(**{name: getattr(first, name) for name in _SEARCH})
         whole.begin_at(unrolled([layer.network_ for layer in layers]), stays=not self.fine_tune)
-        return {"layers_": layers, **whole._fit(X, weights, goes_on=False, task=NoTask())}
+        fitted = whole._fit(X, weights, goes_on=False, task=NoTask())
+        return {"layers_": layers, **fitted, "_fit_record": {**fitted["_fit_record"], "n_samples": n_samples}}
 
     def _check_layers(self):
         if not (self.layers and all(isinstance(layer, BaseAutoencoder) for layer in self.layers)):

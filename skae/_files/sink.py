@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from skae._compat import output_frame
+from skae._compat import output_container
 
 # A file with larger chunks than so many times the usual block is written across its chunks.
 _MOST_TIMES = 4
@@ -45,9 +45,11 @@ def sink_for(shape, dtype, estimator, given):
     """
     if given is None:
         return Sink(np.empty(shape, dtype))
-    frame = output_frame(estimator)
-    if frame is not None:
-        raise ValueError(f"out cannot be a frame, but set_output asks for {frame!r}: set_output(transform='default').")
+    container = output_container(estimator)
+    if container != "default":
+        raise ValueError(
+            f"out cannot be a frame, but set_output asks for {container!r}: set_output(transform='default')."
+        )
     got = getattr(given, "shape", None), getattr(given, "dtype", None)
     if got != (shape, dtype):
         raise ValueError(

@@ -8,5 +8,7 @@ from skae._objective.projected import ProjectedObjective
 def objective_class(problem, is_projected=False):
     """Return the class of the objective, over all layers or with the last one eliminated."""
     if is_projected:
-        return MarginalProjectedObjective if problem.moments else ProjectedObjective
-    return MarginalObjective if problem.moments else Objective
+        local = MarginalProjectedObjective if problem.moments else ProjectedObjective
+    else:
+        local = MarginalObjective if problem.moments else Objective
+    return problem.targets.objective_over(local)

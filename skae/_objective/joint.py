@@ -11,11 +11,12 @@ from skae._rows.factors import Dense
 from skae._rows.threads import SERIAL
 from skae.activations import SMALLEST
 
-# Threads beyond these would cost more memory, a gradient each, than they save time.
-_MAX_WORKERS = 8
-
 # Layer outputs, over all rows, that are worth a thread of their own.
 _ENTRIES_A_WORKER = 2**15
+
+# Each thread has a gradient of its own. Beyond so many, a thread gets a whole block of rows at least, whose products
+# cost far more than the sum of the gradients.
+_FEW_WORKERS = 8
 
 
 class Evaluation(NamedTuple):
@@ -57,8 +58,7 @@ class Worker:
         self.outputs, self.deltas = buffers(widths), buffers(widths)
         self.own_deltas = buffers(widths[: architecture.depth])
         self.inputs, self.targets = buffers([n_features] * 2)
-        self.mean_code = np.empty(architecture.widths[-1])
-        self.sums = [self.mean_code]
+        self.sums = {"mean_code": np.empty(architecture.widths[-1])}
         product = np.empty(max(W.size for W in self.weight_gradients), dtype=dtype)
         self.products = [product[: W.size].reshape(W.shape) for W in self.weight_gradients]
 
@@ -86,6 +86,9 @@ class Objective:
     block_size : int, default=None
         Rows worked on at a time; None: as many as suit the cache.
 
+    total_weight : float, default=None
+        Sum of the weights of all rows, if those of the problem are a part of them.
+
     Attributes
     ----------
     unit : float
@@ -98,7 +101,7 @@ class Objective:
     # How many layers theta has, from the first on; None: all of them.
     n_layers: int | None = None
 
-    def __init__(self, problem, variables, *, offset, threads=SERIAL, block_size=None):
+    def __init__(self, problem, variables, *, offset, threads=SERIAL, block_size=None, total_weight=None):
         self.unit = problem.loss_unit
         self._problem = problem
         self._architecture = problem.architecture
@@ -112,7 +115,6 @@ class Objective:
         self._origin = problem.origin.astype(self._dtype)
         # Then the inputs less their offset are the targets less their origin.
         self._is_clean = not problem.is_corrupted and np.array_equal(self._rounded_offset, self._origin)
-        self._set_row_weights()
 
         self._layout = Layout(problem.architecture, self.n_layers)
         self.size = self._layout.size
@@ -121,27 +123,35 @@ class Objective:
         self._layers = problem.architecture.layers(*self._layout.views(self._compute_parameters))
         self._mean_code = None
         self._mean_code_gradient = np.zeros(problem.architecture.widths[-1])
-        # A first sweep's codes are worth their memory: to encode once more costs a large product.
-        self._codes = None
-        if self._n_swept_first and self._architecture.depth == 1:
-            shape = len(problem.inputs), len(self._row_weights), problem.architecture.widths[-1]
-            self._codes = np.empty(shape, dtype=self._dtype)
         self._threads = threads
-        self._workers = self._make_workers(block_size)
+        self._total_weight = total_weight
+        self._lay_out_rows(block_size)
 
     @property
     def _n_swept_first(self):
         """How many layers are needed of all rows before the first gradient."""
         return self._architecture.depth if self._on_mean_code else 0
 
+    def _lay_out_rows(self, block_size):
+        """Make the memory for sums over rows."""
+        self._set_row_weights()
+        # A first sweep's codes are worth their memory: to encode once more costs a large product.
+        self._codes = None
+        if self._n_swept_first and self._architecture.depth == 1:
+            shape = len(self._problem.inputs), len(self._row_weights), self._architecture.widths[-1]
+            self._codes = np.empty(shape, dtype=self._dtype)
+        self._workers = self._make_workers(block_size)
+
     def _make_workers(self, block_size):
         """Cut the rows into blocks and assign them to workers."""
         n_rows, n_inputs = len(self._row_weights), len(self._problem.inputs)
         widths = self._architecture.layer_widths
         useful = n_inputs * n_rows * sum(widths) // _ENTRIES_A_WORKER
-        n_workers = max(1, min(self._threads.n_threads, _MAX_WORKERS, useful))
+        block_size = min(block_size or block_rows(widths), n_rows)
+        most = max(_FEW_WORKERS, n_inputs * n_rows // block_size)
+        n_workers = max(1, min(self._threads.n_threads, most, useful))
         # As many blocks for every worker, all of about the same size, so that no worker waits for the last one.
-        n_rounds = ceil(n_rows / (n_workers * min(block_size or block_rows(widths), n_rows)))
+        n_rounds = ceil(n_rows / (n_workers * block_size))
         size = self._problem.inputs[0].rows_together or ceil(n_rows / (n_workers * n_rounds))
         blocks = [
             (draw, slice(start, min(start + size, n_rows)))
@@ -153,7 +163,8 @@ class Objective:
 
     def _set_row_weights(self):
         problem = self._problem
-        self._row_weights = problem.weights / (problem.weights.sum() * len(problem.inputs))
+        total_weight = self._total_weight or problem.weights.sum()
+        self._row_weights = problem.weights / (total_weight * len(problem.inputs))
         self._column = self._row_weights.astype(self._dtype)[:, None]
         self._are_equal = bool((self._row_weights == self._row_weights[0]).all())
 
@@ -173,14 +184,9 @@ class Objective:
         """Return the Evaluation at theta."""
         # An overflow is an infinite value, which the solver steps back from.
         with np.errstate(over="ignore", invalid="ignore"):
-            self._set_parameters(theta)
-            terms, last_layer = self._first_sweep()
-            first, *others = self._threads.map(self._sweep, self._workers)
-            terms += first
-            gradient = self._workers[0].gradient.copy()
-            for worker, worker_terms in zip(self._workers[1:], others, strict=True):
-                terms += worker_terms
-                gradient += worker.gradient
+            terms, last_layer = self._after_first_sweep(self.statistics_at(theta))
+            swept, gradient = self._gradients()
+            terms += swept
             self._penalise_weights(terms, gradient)
             self._variables.pull_back(gradient, self._threads)
             return self._evaluation(terms, gradient, last_layer)
@@ -188,11 +194,43 @@ class Objective:
     def value(self, theta):
         """Return the Evaluation at theta without its gradient, which takes most of the time."""
         with np.errstate(over="ignore", invalid="ignore"):
-            self._set_parameters(theta)
-            terms, last_layer = self._first_sweep()
-            terms += sum(self._threads.map(self._sweep_values, self._workers))
+            terms, last_layer = self._after_first_sweep(self.statistics_at(theta))
+            terms += self._values()
             self._penalise_weights(terms, np.zeros_like(self._parameters))
             return self._evaluation(terms, None, last_layer)
+
+    # An evaluation is sums over rows, and what the parameters and these sums give. The sums of parts of the rows add up
+    # to those of all: these methods are for a part.
+
+    def statistics_at(self, theta):
+        """Return the sums over rows that are needed before the first gradient, a dict of arrays."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._set_parameters(theta)
+            self._begin_first_sweep()
+            return self._statistics() if self._n_swept_first else {}
+
+    def gradients_after(self, statistics):
+        """Return the sums of the terms and of the parameters' gradient at the latest theta, given all statistics."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._after_first_sweep(statistics)
+            return self._gradients()
+
+    def values_after(self, statistics):
+        """Return the sums of the terms at the latest theta, given all statistics."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._after_first_sweep(statistics)
+            return self._values()
+
+    def _statistics(self):
+        list(self._threads.map(self._sum_statistics_of, self._workers))
+        return {name: sum(worker.sums[name] for worker in self._workers) for name in self._workers[0].sums}
+
+    def _gradients(self):
+        terms = sum(self._threads.map(self._sweep, self._workers))
+        return terms, self._threads.total([worker.gradient for worker in self._workers])
+
+    def _values(self):
+        return sum(self._threads.map(self._sweep_values, self._workers))
 
     def _evaluation(self, terms, gradient, last_layer):
         value = float(terms.sum() + (self._problem.omitted_loss - self._problem.perfect_loss))
@@ -241,12 +279,14 @@ class Objective:
         self._variables.to_parameters(theta, self._parameters, self._threads)
         self._compute_parameters[...] = self._parameters
 
-    def _first_sweep(self):
-        """Return the terms that need a sweep of their own over all rows, and the last layer if that is eliminated."""
+    def _begin_first_sweep(self):
+        """Prepare for the sums of a first sweep over all rows, once the parameters are set."""
+
+    def _after_first_sweep(self, statistics):
+        """Return the terms that come from the sums of a first sweep, and the last layer if that is eliminated."""
         terms = self._no_terms()
-        if self._n_swept_first:
-            self._sum_statistics()
-            mean = sum(worker.mean_code for worker in self._workers)
+        if statistics:
+            mean = statistics["mean_code"]
             self._mean_code = (
                 mean if self._mean_code is None else mean + self.mean_code_memory * (self._mean_code - mean)
             )
@@ -255,15 +295,11 @@ class Objective:
                 terms[term] = penalty.on_mean_code(self._mean_code, self._architecture.code, self._mean_code_gradient)
         return terms, None
 
-    def _noise_gram(self):
+    def _noise_gram(self, statistics):
         """Return what a marginal expectation adds to the Gram matrix of the code, (width, width), or None."""
 
-    def _sum_statistics(self):
-        """Leave in every worker its sums over the rows."""
-        list(self._threads.map(self._sum_statistics_of, self._workers))
-
     def _sum_statistics_of(self, worker):
-        for part in worker.sums:
+        for part in worker.sums.values():
             part[...] = 0
         with np.errstate(over="ignore", invalid="ignore"):  # each thread has its own
             for draw, rows in worker.blocks:
@@ -273,7 +309,7 @@ class Objective:
 
     def _add_statistics(self, worker, rows, inputs, outputs):
         if self._on_mean_code:
-            worker.mean_code += self._row_weights[rows] @ outputs[self._architecture.depth - 1]
+            worker.sums["mean_code"] += self._row_weights[rows] @ outputs[self._architecture.depth - 1]
 
     def _sweep(self, worker):
         """Return the terms of a worker's rows, and leave their gradient in the worker."""

@@ -56,15 +56,20 @@ class _Marginal:
         self._variances, self._groups = problem.noise.variances.astype(self._dtype), _Groups(problem.noise.group_of)
         self._covariances = np.empty((len(self._variances), size, size), self._dtype)
         self._layers[0] = Layer(np.empty((n_features, size), dtype), np.empty(size, dtype), ACTIVATIONS["identity"])
+
+    def _lay_out_rows(self, block_size):
+        super()._lay_out_rows(block_size)
+        share, _, _ = self._problem.moments
+        n_spreads = len(self._row_weights) if share * (1 - share) else 1
         # Three times the variance of the pre-activations, row by row if it depends on the row.
-        self._spreads = np.empty((len(self._row_weights) if self._factor else 1, size), dtype)
+        self._spreads = np.empty((n_spreads, self._architecture.widths[-1]), self._dtype)
 
     def _make_worker(self, n_rows, blocks):
         worker = super()._make_worker(n_rows, blocks)
         n_features, size = self._architecture.widths
         worker.squares = np.empty((n_rows, n_features), self._dtype)
-        worker.slopes, worker.curvatures = np.empty((2, len(self._problem.noise.variances), size, size))
-        worker.sums += [worker.slopes, worker.curvatures]
+        shape = len(self._problem.noise.variances), size, size
+        worker.sums |= {"slopes": np.empty(shape), "curvatures": np.empty(shape)}
         return worker
 
     def _set_parameters(self, theta):
@@ -92,23 +97,20 @@ class _Marginal:
 
         list(self._threads.map(fill, range(len(self._variances))))
 
-    def _noise_gram(self):
+    def _noise_gram(self, statistics):
         """Return M."""
-        slopes, curvatures = self._moments_of_derivatives()
+        slopes, curvatures = statistics["slopes"], statistics["curvatures"]
         return np.sum((slopes + 0.5 * curvatures * self._covariances) * self._covariances, axis=0)
 
-    def _moments_of_derivatives(self):
-        return [sum(getattr(worker, name) for worker in self._workers) for name in ("slopes", "curvatures")]
-
-    def _first_sweep(self):
-        terms, last_layer = super()._first_sweep()
+    def _after_first_sweep(self, statistics):
+        terms, last_layer = super()._after_first_sweep(statistics)
         weights, _ = self._layout.views(self._parameters)
         W, V = weights[0], weights[1] if last_layer is None else last_layer[0]
         roots = np.sqrt(self._problem.loss.least_squares_weights)
         scaled_V = V * roots
-        VV, K, M = scaled_V @ scaled_V.T, self._covariances, self._noise_gram()
+        VV, K, M = scaled_V @ scaled_V.T, self._covariances, self._noise_gram(statistics)
         self._of_slopes, self._of_curvatures = (part.astype(self._dtype) for part in (K * VV, 0.5 * K * K * VV))
-        slopes, curvatures = self._moments_of_derivatives()
+        slopes, curvatures = statistics["slopes"], statistics["curvatures"]
         of_covariances = (slopes + curvatures * K) * VV
         self._own_gradients = [self._of_covariances(W, of_covariances)]
         if last_layer is None:
@@ -147,8 +149,8 @@ class _Marginal:
             np.sqrt(np.maximum(spreads, 0, out=spreads), out=spreads)
         nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
         shares = self._column[rows]
-        for total, derivative in ((worker.slopes, nodes.slope), (worker.curvatures, nodes.curvature)):
-            self._groups.add_moments(rows, derivative, shares, total)
+        for name, derivative in (("slopes", nodes.slope), ("curvatures", nodes.curvature)):
+            self._groups.add_moments(rows, derivative, shares, worker.sums[name])
         super()._add_statistics(worker, rows, inputs, [nodes.output])
 
     def _squared_deviations(self, worker, rows):

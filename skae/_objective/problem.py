@@ -21,6 +21,8 @@ _OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
 # Rows and entries of a sample for second moments.
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
+_MANY_ROWS = 2**24
+
 # A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
 
@@ -152,7 +154,18 @@ class Problem:
 
     def sample(self, rng):
         """Return the problem on a random sample of its rows for second moments, with a new draw of its noise."""
-        rows = np.sort(rng.permutation(len(self.targets))[: self.n_sampled])
+        return self._part(rng, self.n_sampled)
+
+    def for_minibatches(self, rng):
+        """Return the problem on the rows that minibatches are drawn from: all, or a sample of those elsewhere."""
+        n_rows = self.targets.n_fetched
+        return self if n_rows is None else self._part(rng, n_rows)
+
+    def _part(self, rng, n_rows):
+        total = len(self.targets)
+        # A permutation of very many numbers takes memory.
+        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
+        rows = np.sort(chosen)
         return replace(self.batch(rows, rng), weights=self.weights[rows])
 
 
@@ -227,16 +240,15 @@ def column_gains(loss, targets, weights, mean, threads):
 
 def _gains(loss, targets, weights, mean, threads):
     """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
-    gains = np.empty(len(targets))
 
     def part(block):
         rows = targets.dense(block).astype(np.float64)
-        gains[block] = loss.divergence(rows, mean).sum(axis=1)
-        return np.vstack([gains[block], loss.perfect(rows), loss.omitted(rows)]) @ weights[block]
+        gains = loss.divergence(rows, mean).sum(axis=1)
+        return np.vstack([gains, loss.perfect(rows), loss.omitted(rows)]) @ weights[block], gains
 
-    means = targets.sum(part, threads) / weights.sum()
+    sums, gains = targets.sum_and_keep(part, threads)
     with np.errstate(over="ignore", invalid="ignore"):
-        return means.tolist(), _outliers(weights, gains)
+        return (sums / weights.sum()).tolist(), _outliers(np.asarray(weights), gains)
 
 
 def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):

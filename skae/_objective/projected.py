@@ -28,10 +28,9 @@ class _ProjectingWorker(Worker):
         n_features, width = architecture.layer_widths[-1], architecture.layer_widths[-2]
         self.centred, self.scratch = np.empty((2, n_rows, width), dtype=dtype)
         self.residuals = np.empty((n_rows, n_features), dtype=dtype)
-        self.mean = np.empty(width)
-        self.gram, self.gram_product = np.empty((width, width)), np.empty((width, width), dtype=dtype)
-        self.cross, self.cross_product = np.empty((n_features, width)), np.empty((n_features, width), dtype=dtype)
-        self.sums += [self.mean, self.gram, self.cross]
+        shapes = {"mean": (width,), "gram": (width, width), "cross": (n_features, width)}
+        self.sums |= {name: np.empty(shape) for name, shape in shapes.items()}
+        self.gram_product, self.cross_product = (np.empty(shapes[name], dtype=dtype) for name in ("gram", "cross"))
 
 
 class ProjectedObjective(Objective):
@@ -60,17 +59,17 @@ class ProjectedObjective(Objective):
     def _make_worker(self, n_rows, blocks):
         return _ProjectingWorker(self._architecture, self._layout, n_rows, self._dtype, self._variables.dtype, blocks)
 
-    def _first_sweep(self):
+    def _begin_first_sweep(self):
         self._centre = self._code_of(output(self._layers, Dense(self._mean_input)))[0]
-        terms, _ = super()._first_sweep()
-        mean, gram, cross = (
-            sum(getattr(worker, name) for worker in self._workers) for name in ("mean", "gram", "cross")
-        )
-        gram -= np.outer(mean, mean)
-        noise_gram = self._noise_gram()
+
+    def _after_first_sweep(self, statistics):
+        terms, _ = super()._after_first_sweep(statistics)
+        mean = statistics["mean"]
+        gram = statistics["gram"] - np.outer(mean, mean)
+        noise_gram = self._noise_gram(statistics)
         if noise_gram is not None:
             gram += noise_gram
-        cross -= np.outer(self._mean_target, mean)
+        cross = statistics["cross"] - np.outer(self._mean_target, mean)
         precision, total = np.finfo(self._dtype).eps, self._problem.gain
         V, pivot = self._best_weight(gram, cross.T, precision)
         # By roots of the weights, so that the products of V and its transpose stay symmetric.
@@ -110,10 +109,10 @@ class ProjectedObjective(Objective):
         n_rows = len(outputs[-1])
         D = np.subtract(outputs[-1], self._centre, out=worker.centred[:n_rows])
         weighted = np.multiply(D, self._shares(rows), out=worker.scratch[:n_rows])
-        worker.mean += weighted.sum(axis=0)
-        worker.gram += np.matmul(weighted.T, D, out=worker.gram_product)
+        worker.sums["mean"] += weighted.sum(axis=0)
+        worker.sums["gram"] += np.matmul(weighted.T, D, out=worker.gram_product)
         self._target_block(worker, rows, inputs).transposed_times(weighted, out=worker.cross_product)
-        worker.cross += worker.cross_product
+        worker.sums["cross"] += worker.cross_product
 
     def _reconstruction(self, worker, draw, rows, inputs, outputs, delta):
         V, c, roots, scaled_V, weighted_V, VV, cV = self._products

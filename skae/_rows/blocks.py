@@ -56,7 +56,11 @@ class RowBlocks(ABC):
         return list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(self.shape))))
 
     def sum(self, part, threads, axis=0):
-        """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks."""
+        """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks.
+
+        Everything that needs all rows is such a sum. Rows that are elsewhere take the function there: what it uses is
+        these rows, arrays of one entry a row that belong to them, and what can be pickled.
+        """
         blocks = self.blocks(axis)
         n_threads = min(threads.n_threads, len(blocks))
 
@@ -69,6 +73,16 @@ class RowBlocks(ABC):
             return total
 
         return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
+
+    def sum_and_keep(self, part, threads):
+        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
+        kept = np.empty(len(self))
+
+        def keep(block):
+            total, kept[block] = part(block)
+            return total
+
+        return self.sum(keep, threads), kept
 
     @abstractmethod
     def dense(self, rows=_EVERY, scratch=None):
@@ -97,6 +111,15 @@ class RowBlocks(ABC):
 class Rows(RowBlocks):
     """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface."""
 
+    @property
+    def n_fetched(self):
+        """How many rows are fetched to this process to be read again and again; None: all are here."""
+        return None
+
+    def objective_over(self, objective_class):
+        """Return the class of an objective over these rows, given the one of an objective over rows in this process."""
+        return objective_class
+
     @abstractmethod
     def dense_columns(self, columns):
         """Return a slice of the columns as an ndarray."""
@@ -112,12 +135,20 @@ class Rows(RowBlocks):
     def combine(self, coefficients, mean, threads):
         """Return (X - mean)^T coefficients, (n_features, n_columns), in float64."""
 
-    @abstractmethod
     def second_moment_product(self, shares, mean, threads):
         """Return the function that multiplies a vector by a second moment, and whether that is the covariance matrix.
 
         If not, it is the matrix of the inner products of the weighted rows. `shares` are the rows' weights.
         """
+
+        def product(vector):
+            def part(rows):
+                deviations = self.dense(rows) - mean
+                return (shares[rows] * (deviations @ vector)) @ deviations
+
+            return self.sum(part, threads)
+
+        return product, True
 
     @property
     @abstractmethod
@@ -164,16 +195,6 @@ class DenseRows(Rows):
 
         list(threads.map(fill, self.blocks(axis=1)))
         return result
-
-    def second_moment_product(self, shares, mean, threads):
-        def product(vector):
-            def part(rows):
-                deviations = self.X[rows] - mean
-                return (shares[rows] * (deviations @ vector)) @ deviations
-
-            return self.sum(part, threads)
-
-        return product, True
 
     @property
     def n_read(self):

@@ -99,12 +99,13 @@ def _full(rows, weights, mean, threads, count):
 
 def _covariance(rows, weights, mean, threads):
     """Return the weighted covariance matrix, (n_features, n_features); the products run in the rows' dtype."""
-    rounded, roots = mean.astype(rows.dtype), np.sqrt(weights / weights.sum()).astype(rows.dtype)
+    rounded, total = mean.astype(rows.dtype), weights.sum()
 
     def part(block):
         scratch = np.empty((block.stop - block.start, rows.shape[1]), rows.dtype)
         deviations = rows.centred_by(rounded, block, scratch).dense(scratch)
-        weighted = np.multiply(deviations, roots[block, None], out=scratch)
+        roots = np.sqrt(weights[block] / total).astype(rows.dtype)
+        weighted = np.multiply(deviations, roots[:, None], out=scratch)
         return weighted.T @ weighted
 
     products = rows.sum(part, threads)

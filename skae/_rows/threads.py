@@ -45,6 +45,19 @@ class RowThreads:
             return map(function, parts)
         return self._executor.map(function, parts)
 
+    def total(self, vectors):
+        """Return the sum of flat vectors, in their order, whose entries are shared out."""
+        result = vectors[0].copy()
+        edges = np.linspace(0, len(result), min(self.n_threads, len(vectors)) + 1, dtype=int)
+
+        def add(part):
+            with np.errstate(over="ignore", invalid="ignore"):
+                for vector in vectors[1:]:
+                    result[part] += vector[part]
+
+        list(self.map(add, [slice(*edge) for edge in pairwise(edges)]))
+        return result
+
     def product(self, A, B):
         """Return A B, whose columns are shared out."""
         result = np.empty((len(A), B.shape[1]), dtype=np.result_type(A, B))
@@ -64,8 +77,8 @@ SERIAL = RowThreads(1)
 
 
 @contextmanager
-def row_threads(n_parts=None, at_most=None):
-    """Hold BLAS at one thread, and yield RowThreads with as many as NumPy's products would have used.
+def row_threads(n_parts=None, at_most=None, n_threads=None):
+    """Hold BLAS at one thread, and yield RowThreads.
 
     Fits may overlap: the first one in sets the limits, the last one out lifts them.
 
@@ -76,10 +89,14 @@ def row_threads(n_parts=None, at_most=None):
 
     at_most : int, default=None
         Upper bound on the threads, for callers that run several fits at once.
+
+    n_threads : int, default=None
+        Number of threads; None: as many as NumPy's products would have used.
     """
     token = object()
     try:
-        n_threads = _enter(token)
+        of_products = _enter(token)
+        n_threads = n_threads or of_products
         if at_most is not None:
             n_threads = min(n_threads, at_most)
         if n_threads == 1:

@@ -60,8 +60,10 @@ class StochasticSearch(Solver):
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
         if context.is_refined:
             return JointSearch().solve(problem, context)
-        result = _Phase(problem, context).search()
-        if result.status not in _GOES_ON:
+        at_hand = problem.for_minibatches(context.rng)
+        result = _Phase(at_hand, context).search()
+        # The values of a sample are not those of all rows, however the steps ended.
+        if result.status not in _GOES_ON and at_hand is problem:
             return result
         return JointSearch().solve(problem, replace(context, start=context.history.latest.parameters))
 

@@ -38,7 +38,7 @@ def test_what_it_says():
         "alpha": [0.01] * 4,
         "sparsity_weight": 0.2,
         "penalties": ("L1Sparsity(weight=0.05)",),
-        "n_samples": 45,
+        "n_samples": len(X),
         "n_features": 8,
         "solver": sparse.solver_,
         "n_iter": sparse.n_iter_,

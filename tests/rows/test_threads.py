@@ -5,6 +5,7 @@ from threading import Barrier, Thread, get_ident
 
 import numpy as np
 import pytest
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from skae import AutoencoderTransformer, SparseAutoencoder
 from skae._objective.joint import Objective
@@ -88,6 +89,26 @@ def test_the_number_of_threads_is_that_of_numpys_pool(monkeypatch):
         assert rows.n_threads == 2
         assert scipys.n_threads == numpys.n_threads == 1
     assert (scipys.n_threads, numpys.n_threads) == (7, 2)
+
+
+def test_a_number_that_is_asked_for_holds_the_limit_as_well(pool):
+    with threads.row_threads(n_threads=5) as rows:
+        assert (rows.n_threads, pool.n_threads) == (5, 1)
+    assert pool.n_threads == 3
+
+
+def test_processes_of_a_grid_share_the_cores(monkeypatch):
+    """joblib tells them how many threads each may have; a number in the environment would tell them otherwise."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def there():
+        with threads.row_threads() as rows:
+            return rows.n_threads
+
+    with parallel_config("loky", n_jobs=2):
+        counts = Parallel()(delayed(there)() for _ in range(2))
+    assert sum(counts) <= max(2, cpu_count())
 
 
 def test_without_a_known_blas_there_is_one_thread(monkeypatch):

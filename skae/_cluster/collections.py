@@ -1,0 +1,182 @@
+"""Dask collections: their chunks of rows, on the workers or in a lazy computation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from scipy.sparse import csr_array, issparse
+
+from skae._cluster.parts import Part, load
+from skae._cluster.rows import RemoteNumbers, RemoteRows, RemoteWeights, Workers, results_of
+from skae._compat import is_pandas_frame
+
+
+def is_frame(X):
+    """Return whether X is a Dask data frame."""
+    return dask.is_dask_collection(X) and is_pandas_frame(X)
+
+
+def checked(X):
+    """Return X, a Dask array of two dimensions in chunks of whole rows, or a Dask data frame.
+
+    Raises TypeError if it is neither, and ValueError if it is an array that cannot be cut so.
+    """
+    if is_frame(X):
+        return X
+    if not isinstance(X, da.Array):
+        raise TypeError(
+            f"X must be a Dask array or a Dask data frame, but is a {type(X).__name__}. Make one with "
+            "dask.array.from_array or dask.dataframe.from_pandas, or use the methods of the estimator itself."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got a Dask array of {X.ndim} dimensions: {X!r}.")
+    if X.shape[1] == 0 or np.isnan(X.shape[1]):
+        raise ValueError(f"X must have a known number of columns, at least 1, but its shape is {X.shape}.")
+    if X.numblocks[1] == 1:
+        return X
+    if np.isnan(X.shape[0]):
+        raise ValueError(
+            "X has several chunks along the columns, and chunks of unknown length along the rows. Call "
+            "X.compute_chunk_sizes(), or make X with whole rows in every chunk."
+        )
+    return X.rechunk({1: -1})
+
+
+def checked_weights(sample_weight, X):
+    """Return the weights, a Dask array of one dimension, in the chunks of X."""
+    if not dask.is_dask_collection(sample_weight):
+        raise TypeError(
+            f"sample_weight must be a Dask array or a Dask series, but is a {type(sample_weight).__name__}. Make one "
+            "with dask.array.from_array(sample_weight, chunks=X.chunks[0])."
+        )
+    weights = sample_weight if isinstance(sample_weight, da.Array) else sample_weight.to_dask_array()
+    if weights.ndim != 1:
+        raise ValueError(f"sample_weight must have one dimension, but its shape is {weights.shape}.")
+    if not (is_frame(X) or np.isnan(X.shape[0]) or np.isnan(weights.shape[0])):
+        if weights.shape[0] != X.shape[0]:
+            raise ValueError(f"sample_weight has {weights.shape[0]} entries, but X has {X.shape[0]} rows.")
+        return weights.rechunk((X.chunks[0],))
+    n_chunks = X.npartitions if is_frame(X) else X.numblocks[0]
+    if weights.numblocks[0] != n_chunks:
+        raise ValueError(
+            f"X has {n_chunks} chunks of rows, but sample_weight has {weights.numblocks[0]}, and the lengths of some "
+            "are unknown. Give both the same chunks, or call compute_chunk_sizes() on arrays."
+        )
+    return weights
+
+
+def example_of(X):
+    """Return a row of zeros of the type, the dtype and the columns of X."""
+    if is_frame(X):
+        return X._meta_nonempty.iloc[:1]
+    if issparse(X._meta):
+        return csr_array((1, X.shape[1]), dtype=X.dtype)
+    return np.zeros((1, X.shape[1]), dtype=X.dtype)
+
+
+def chunks_of(X):
+    """Return the chunks of a checked collection, a list of Delayed."""
+    return list(np.ravel(X.to_delayed()))
+
+
+def loaded(client, X, sample_weight, estimator, loss):
+    """Return the Loaded rows of a checked collection and its weights, or None.
+
+    The chunks are computed, if they are not yet, and kept where they are. `estimator` validates them.
+    """
+    example = estimator._validated(example_of(X), reset=False)
+    chunks = chunks_of(X)
+    weights = [None] * len(chunks) if sample_weight is None else chunks_of(sample_weight)
+    make = dask.delayed(load, pure=False)
+    blocks = client.compute(
+        [make(chunk, own, estimator, loss, example.dtype) for chunk, own in zip(chunks, weights, strict=True)]
+    )
+    summaries = results_of(client, [client.submit(_summary, block, pure=False) for block in blocks])
+    n_given, counts, largest = map(list, zip(*summaries, strict=True))
+    if not sum(n_given):
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0, {example.shape[1]})) while a minimum of 1 is required by "
+            "DaskAutoencoder."
+        )
+    if not sum(counts):
+        raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
+    return Loaded(client, blocks, n_given, counts, int(np.frexp(max(largest))[1]), example[:0])
+
+
+def _summary(block):
+    return block.summary
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """The rows of a collection, in Blocks in the memory of workers.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    blocks : list of Future
+
+    n_given, counts : list of int
+        Rows of each chunk, and of its block.
+
+    exponent : int
+        Of the largest weight.
+
+    meta : {ndarray, CSR} of shape (0, n_features)
+        Of the type and dtype of the rows.
+    """
+
+    client: Any
+    blocks: list
+    n_given: list
+    counts: list
+    exponent: int
+    meta: Any
+
+    def __len__(self):
+        return sum(self.counts)
+
+    @property
+    def n_samples(self):
+        """Number of rows of the collection."""
+        return sum(self.n_given)
+
+    def chosen(self, is_chosen=None):
+        """Return the RemoteRows that a mask chooses, or all, with their RemoteWeights and RemoteNumbers."""
+        masks, counts = [None] * len(self.blocks), self.counts
+        if is_chosen is not None:
+            masks = np.split(is_chosen, np.cumsum(self.counts)[:-1])
+            counts = [int(np.count_nonzero(mask)) for mask in masks]
+        numbers_of = self._numbers_by_worker(counts)
+        starts, firsts = np.cumsum([0, *self.n_given]), np.cumsum([0, *counts])
+        futures = [
+            self.client.submit(
+                Part,
+                [self.blocks[number] for number in numbers],
+                [int(starts[number]) for number in numbers],
+                self.exponent,
+                [masks[number] for number in numbers],
+                workers=[address],
+                allow_other_workers=True,
+                pure=False,
+            )
+            for address, numbers in numbers_of.items()
+        ]
+        rows = RemoteRows(
+            Workers(self.client, futures, list(numbers_of)),
+            [[(int(firsts[number]), counts[number]) for number in numbers] for numbers in numbers_of.values()],
+            self.meta,
+        )
+        return rows, RemoteWeights(rows), RemoteNumbers(rows)
+
+    def _numbers_by_worker(self, counts):
+        """Return the numbers of the blocks that have rows, by the address of a worker that holds them."""
+        holders, numbers_of = self.client.who_has(self.blocks), {}
+        for number, block in enumerate(self.blocks):
+            if counts[number]:
+                address = min(holders[block.key], key=lambda holder: (len(numbers_of.get(holder, [])), holder))
+                numbers_of.setdefault(address, []).append(number)
+        return numbers_of

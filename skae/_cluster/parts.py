@@ -1,0 +1,220 @@
+"""The side of a worker: a part of the rows in its memory, and the sums over them."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import cloudpickle
+import numpy as np
+from distributed import get_worker
+from scipy.sparse import issparse
+
+from skae._compat import check_sample_weight
+from skae._rows.distinct import distinct_rows
+from skae._rows.joined import JoinedRows
+from skae._rows.threads import RowThreads, row_threads
+
+# The part whose rows and weights a function that is unpickled in this thread gets.
+_here = threading.local()
+
+
+class Block(NamedTuple):
+    """The distinct rows of one chunk of X, in the order in which it has them first.
+
+    Attributes
+    ----------
+    X : {ndarray, CSR} of shape (n_distinct, n_features), or None
+        None if there are none.
+
+    weights : ndarray of shape (n_distinct,)
+
+    firsts : ndarray of shape (n_distinct,)
+        Where the chunk has each of them first.
+
+    n_given : int
+        Rows of the chunk.
+    """
+
+    X: object
+    weights: np.ndarray
+    firsts: np.ndarray
+    n_given: int
+
+    def chosen(self, is_chosen):
+        """Return the block of the rows that a mask chooses; None: all."""
+        if is_chosen is None:
+            return self
+        return Block(self.X[is_chosen], self.weights[is_chosen], self.firsts[is_chosen], self.n_given)
+
+    @property
+    def summary(self):
+        """The rows of the chunk, those that are left, and their largest weight."""
+        return self.n_given, len(self.weights), float(self.weights.max(initial=0))
+
+
+def load(chunk, sample_weight, estimator, loss, dtype):
+    """Return the Block of a chunk of X, validated as the estimator does it."""
+    n_given = chunk.shape[0]
+    if not n_given or (sample_weight is not None and not np.any(sample_weight)):
+        return Block(None, np.empty(0), np.empty(0, dtype=int), n_given)
+    X = estimator._validated(chunk, reset=False).astype(dtype, copy=False)
+    distinct = distinct_rows(X, check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
+    firsts = distinct.first(np.ones(len(distinct.weights), dtype=bool))
+    order = np.argsort(firsts)
+    firsts = firsts[order]
+    X = X if len(firsts) == n_given else X[firsts]
+    loss.check_targets(X)
+    return Block(X, distinct.weights[order], firsts, n_given)
+
+
+class Part:
+    """The rows of some blocks, in the memory of a worker.
+
+    Parameters
+    ----------
+    blocks : list of Block
+
+    starts : list of int
+        Where X has the first row of each.
+
+    exponent : int
+        The weights are divided by this power of two.
+
+    masks : list of ndarray of bool, or None
+        Which rows of each block; None: all.
+    """
+
+    def __init__(self, blocks, starts, exponent, masks):
+        blocks = [block.chosen(mask) for block, mask in zip(blocks, masks, strict=True)]
+        self.rows = JoinedRows([block.X for block in blocks])
+        self.weights = np.ldexp(np.concatenate([block.weights for block in blocks]), -exponent)
+        pairs = zip(blocks, starts, strict=True)
+        self.firsts = np.concatenate([block.firsts + start for block, start in pairs])
+
+    def __sizeof__(self):
+        # So that the scheduler sends work to the rows, not the rows to where there is less work.
+        sizes = (X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes for X in self.rows.X)
+        return sum(sizes) + self.weights.nbytes + self.firsts.nbytes
+
+    def loads(self, pickled):
+        """Return what was pickled with the rows and weights of the cluster: these take their place."""
+        _here.part = self
+        try:
+            return cloudpickle.loads(pickled)
+        finally:
+            del _here.part
+
+    def sum(self, function):
+        with row_threads(n_threads=_n_threads()) as threads:
+            return self.rows.sum(self.loads(function), threads)
+
+    def sum_and_keep(self, function):
+        with row_threads(n_threads=_n_threads()) as threads:
+            return self.rows.sum_and_keep(self.loads(function), threads)
+
+    def extremes(self):
+        return self.rows.extremes()
+
+    def taken(self, rows):
+        """Return some rows, an array of increasing indices, with their weights."""
+        return self.rows.take(rows).X, self.weights[rows]
+
+    def firsts_of(self, rows):
+        return self.firsts[rows]
+
+    def every_weight(self):
+        return self.weights
+
+
+def rows_here():
+    return _here.part.rows
+
+
+def weights_here(divisor, removed):
+    """Return the weights over a number, with zeros at the removed rows, by their numbers in X."""
+    weights = _here.part.weights / divisor
+    weights[np.isin(_here.part.firsts, removed)] = 0
+    return weights
+
+
+class PartMoved(Exception):
+    """The worker that made the first sweep over a part is gone, and another one has the part."""
+
+
+class PartObjective:
+    """An Objective over the rows of a part. It stays where the part is, and keeps its buffers from call to call.
+
+    Parameters
+    ----------
+    part : Part
+
+    pickled : bytes
+        The function that makes the objective, given `threads`.
+    """
+
+    def __init__(self, part, pickled):
+        self._part, self._pickled = part, pickled
+        n_threads = _n_threads()
+        executor = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
+        self._objective = part.loads(pickled)(threads=RowThreads(n_threads, executor))
+        self._number = None
+
+    def __reduce__(self):
+        return PartObjective, (self._part, self._pickled)
+
+    def __sizeof__(self):
+        return self._part.__sizeof__()
+
+    def statistics_at(self, theta, number):
+        """Return the part's sums of a first sweep, of the evaluation of that number."""
+        with row_threads(n_threads=1):
+            result = self._objective.statistics_at(theta)
+        self._number = number
+        return result
+
+    def gradients_after(self, number, statistics):
+        """Return the part's terms and gradient, given the sums of a first sweep over all parts.
+
+        Raises PartMoved if this object did not make the first sweep.
+        """
+        return self._second_sweep(self._objective.gradients_after, number, statistics)
+
+    def values_after(self, number, statistics):
+        """Return the part's terms alone, as `gradients_after`."""
+        return self._second_sweep(self._objective.values_after, number, statistics)
+
+    def gradients_at(self, theta, number, statistics):
+        """Return the part's terms and gradient, given theta besides."""
+        self.statistics_at(theta, number)
+        return self.gradients_after(number, statistics)
+
+    def values_at(self, theta, number, statistics):
+        """Return the part's terms alone, given theta besides."""
+        self.statistics_at(theta, number)
+        return self.values_after(number, statistics)
+
+    def _second_sweep(self, sweep, number, statistics):
+        if number != self._number:
+            raise PartMoved
+        with row_threads(n_threads=1):
+            return sweep(statistics)
+
+
+def call(target, method, *arguments):
+    """Call a method of an object that is in the memory of this worker."""
+    return getattr(target, method)(*arguments)
+
+
+def _n_threads():
+    """Return how many threads the worker that runs this has for its tasks."""
+    return get_worker().state.nthreads
+
+
+def added(results):
+    """Return the sum of the results of several parts: numbers, arrays, or tuples or dicts of them."""
+    first = results[0]
+    if isinstance(first, dict):
+        return {name: added([result[name] for result in results]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(added(parts) for parts in zip(*results, strict=True))
+    return sum(results[1:], start=first)

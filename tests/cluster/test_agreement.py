@@ -1,0 +1,196 @@
+"""The objective over the rows of a cluster is the one over the same rows in memory, and so are fits."""
+
+from itertools import pairwise
+
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from skae import AutoencoderTransformer, ContractiveAutoencoder, SparseAutoencoder
+from skae._cluster.collections import checked_weights, loaded
+from skae._cluster.rows import Workers
+from skae._network.parameters import Layout
+from skae._objective.choice import objective_class
+from skae._objective.joint import Objective
+from skae._rows.blocks import rows_of
+from skae._rows.threads import SERIAL
+from skae._variables.centring import search_variables
+from skae.dask import DaskAutoencoder
+from skae.losses import ColumnLosses
+from skae.losses._choice import loss_for
+from skae.penalties import L1Sparsity
+
+N_ROWS = 300
+CHUNKS = {"one": (300,), "even": (100, 100, 100), "odd": (1, 170, 2, 127)}
+
+# Name: the estimator, and whether the last layer is eliminated.
+CONFIGURATIONS = {
+    "plain": (AutoencoderTransformer(5), False),
+    "projected": (AutoencoderTransformer(5), True),
+    "tied": (AutoencoderTransformer(5, tied_weights=True), False),
+    "deep": (AutoencoderTransformer(3, hidden_layer_sizes=(6, 4), loss="cross_entropy"), False),
+    "deep projected": (AutoencoderTransformer(3, hidden_layer_sizes=6, activation="tanh"), True),
+    "KL": (SparseAutoencoder(7, tied_weights=True), False),
+    "KL projected": (SparseAutoencoder(7), True),
+    "KL deep": (SparseAutoencoder(4, hidden_layer_sizes=6, loss="poisson"), False),
+    "contraction": (ContractiveAutoencoder(4, contraction_weight=0.1), False),
+    "contraction deep": (ContractiveAutoencoder(3, hidden_layer_sizes=6, tied_weights=False), True),
+    "L1": (AutoencoderTransformer(5, activation="relu", penalties=(L1Sparsity(0.1),)), True),
+    "columns": (
+        AutoencoderTransformer(4, loss=ColumnLosses([("poisson", slice(0, 9)), ("squared_error", slice(9, 64))])),
+        False,
+    ),
+}
+
+
+def make_rows(is_sparse=False, dtype=np.float64):
+    X = load_digits().data[:N_ROWS].astype(dtype) / 16
+    return csr_array(X) if is_sparse else X
+
+
+def in_chunks(X, lengths):
+    """X as a Dask array of chunks of these lengths; da.from_array does not take sparse X."""
+    edges = np.cumsum([0, *lengths])
+    pieces = [X[start:stop] for start, stop in pairwise(edges)]
+    arrays = [da.from_array(piece, chunks=piece.shape, asarray=False) for piece in pieces]
+    return da.concatenate(arrays, axis=0)
+
+
+def problems(client, estimator, X, lengths, weights):
+    """The problem of X on the cluster, and in memory, and the numbers in X of the first one's rows."""
+    estimator = clone(estimator).set_params(random_state=0)
+    estimator._validated(X, reset=True)
+    loss = loss_for(estimator.loss, estimator.output_activation, X, X, weights)
+    collection = in_chunks(X, lengths)
+    weights_in_chunks = None if weights is None else checked_weights(da.from_array(weights), collection)
+    rows, shares, numbers = loaded(client, collection, weights_in_chunks, estimator, loss).chosen()
+    there = estimator._make_problem(rows, shares, loss, None, SERIAL)
+    weights = np.ones(N_ROWS) if weights is None else weights
+    here = estimator._make_problem(rows_of(X[weights > 0]), weights[weights > 0], loss, None, SERIAL)
+    return there, here, numbers
+
+
+def evaluate(problem, is_projected, theta_of):
+    cls = objective_class(problem, is_projected)
+    layout = Layout(problem.architecture, cls.n_layers)
+    variables, offset = search_variables(problem, layout)
+    objective, theta = cls(problem, variables, offset=offset), theta_of(layout.size)
+    return objective(theta), objective.value(theta)
+
+
+def assert_equal(actual, expected):
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one.value, other.value, rtol=1e-12)
+        np.testing.assert_allclose(one.terms, other.terms, rtol=1e-12, atol=1e-15)
+        if one.gradient is not None:
+            largest = np.abs(other.gradient).max()
+            np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-12, atol=1e-12 * largest)
+
+
+def random_theta(size):
+    return 0.5 * np.random.default_rng(1).standard_normal(size)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_value_and_gradient_are_those_in_memory(client, name):
+    estimator, is_projected = CONFIGURATIONS[name]
+    weights = np.random.default_rng(0).uniform(0, 2, N_ROWS) * (np.arange(N_ROWS) % 7 > 0)
+    there, here, _ = problems(client, estimator, make_rows(), CHUNKS["odd"], weights)
+    assert_equal(evaluate(there, is_projected, random_theta), evaluate(here, is_projected, random_theta))
+
+
+@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_no_chunking_matters(client, chunks, is_sparse):
+    there, here, _ = problems(client, SparseAutoencoder(7), make_rows(is_sparse), CHUNKS[chunks], None)
+    assert_equal(evaluate(there, True, random_theta), evaluate(here, True, random_theta))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        AutoencoderTransformer(6, activation="identity", alpha=0.01),
+        AutoencoderTransformer(0.6, activation="identity", alpha=0),
+        AutoencoderTransformer(6),
+        SparseAutoencoder(8, n_init=2),
+        AutoencoderTransformer(6, tied_weights=True, init="pca"),
+        AutoencoderTransformer(6, loss="cross_entropy", solver="kfac", tol=1e-4),
+        ContractiveAutoencoder(6),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_fits_are_those_in_memory(client, estimator):
+    X = make_rows()
+    estimator = clone(estimator).set_params(random_state=0)
+    there = DaskAutoencoder(estimator, client).fit(in_chunks(X, CHUNKS["even"])).estimator_
+    here = clone(estimator).fit(X)
+    assert there.solver_ == here.solver_
+    assert there.n_components_ == here.n_components_
+    np.testing.assert_allclose(there.loss_, here.loss_, rtol=1e-8 if here.solver_ == "svd" else 1e-3)
+    np.testing.assert_allclose(there.code_scale_, here.code_scale_, rtol=0.05)
+    if here.solver_ == "svd":
+        np.testing.assert_allclose(there.reconstruct(X), here.reconstruct(X), rtol=1e-8, atol=1e-8)
+
+
+def test_held_out_rows_are_those_in_memory(client, monkeypatch):
+    monkeypatch.setattr("skae._rows.distinct._SMALL", 0)  # larger X is not sorted
+    X, weights = make_rows(), 1.0 + np.arange(N_ROWS) % 3
+    estimator = AutoencoderTransformer(6, early_stopping=True, max_iter=12, random_state=0)
+    in_chunks_of_x = da.from_array(weights, chunks=(CHUNKS["odd"],))
+    there = DaskAutoencoder(estimator, client).fit(in_chunks(X, CHUNKS["odd"]), sample_weight=in_chunks_of_x).estimator_
+    here = clone(estimator).fit(X, sample_weight=weights)
+    np.testing.assert_allclose(there.validation_loss_curve_, here.validation_loss_curve_, rtol=1e-8)
+    np.testing.assert_allclose(there.transform(X), here.transform(X), rtol=1e-5, atol=1e-7)
+
+
+def test_integer_weights_repeat_rows(client):
+    X = make_rows()
+    weights = np.random.default_rng(0).integers(0, 4, N_ROWS)
+    estimator = AutoencoderTransformer(5, random_state=0)
+    in_weights = DaskAutoencoder(estimator, client).fit(
+        in_chunks(X, CHUNKS["even"]), sample_weight=da.from_array(weights, chunks=(CHUNKS["even"],))
+    )
+    repeated = clone(estimator).fit(np.repeat(X, weights, axis=0))
+    np.testing.assert_allclose(in_weights.estimator_.loss_, repeated.loss_, rtol=1e-3)
+
+
+def test_outliers_are_named_by_their_numbers_in_x(client):
+    X = make_rows()
+    X[[20, 250]] *= 1000.0
+    weights = np.ones(N_ROWS)
+    weights[:10] = 0
+    there, here, numbers = problems(client, AutoencoderTransformer(5), X, CHUNKS["odd"], weights)
+    np.testing.assert_array_equal(numbers[there.outliers], [20, 250])
+    np.testing.assert_array_equal(there.outliers, here.outliers)
+    np.testing.assert_allclose([there.loss_unit, there.typical_scale], [here.loss_unit, here.typical_scale], rtol=1e-12)
+    estimator = AutoencoderTransformer(5, tied_weights=True, tol=0.01, random_state=0)
+    with pytest.warns(UserWarning, match=r"outliers \(20, 250\)"):
+        DaskAutoencoder(estimator, client).fit(in_chunks(X, CHUNKS["odd"]))
+
+
+def test_a_worker_of_several_threads_shares_the_rows_out(monkeypatch):
+    monkeypatch.setattr("skae._objective.joint._ENTRIES_A_WORKER", 1)  # the worker is in this process
+    n_workers = []
+    sweep = Objective._gradients
+
+    def counting(self):
+        n_workers.append(len(self._workers))
+        return sweep(self)
+
+    monkeypatch.setattr(Objective, "_gradients", counting)
+    with Client(processes=False, n_workers=1, threads_per_worker=3, dashboard_address=":0") as client:
+        there, here, _ = problems(client, SparseAutoencoder(7), make_rows(), CHUNKS["odd"], None)
+        actual = evaluate(there, True, random_theta)
+    assert n_workers == [3]
+    assert_equal(actual, evaluate(here, True, random_theta))
+
+
+@pytest.mark.parametrize("n_parts", [1, 8, 9, 70])
+def test_results_of_many_parts_are_added_up_in_a_tree(client, n_parts):
+    addresses = list(client.nthreads()) * n_parts
+    parts = [client.submit(complex, number, pure=False) for number in range(n_parts)]
+    assert Workers(client, parts, addresses[:n_parts]).total("conjugate") == sum(range(n_parts))
