@@ -490,8 +490,8 @@ def _client(client):
         return distributed.get_client()
     except ValueError:
         raise ValueError(
-            "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts workers "
-            "on this machine, or give client=..."
+            "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts "
+            "workers on this machine, or give client=..."
         ) from None
 
 
