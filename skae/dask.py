@@ -173,7 +173,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
     def _fitted_to(self, X, sample_weight):
         """Return the fitted autoencoder."""
-        client, X = self._cluster(), checked(X)
+        client, X = _client(self.client), checked(X)
         if sample_weight is not None:
             sample_weight = checked_weights(sample_weight, X)
         estimator, example = clone(self.estimator), example_of(X)
@@ -307,7 +307,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             the loss.
         """
         estimator = self._fitted()
-        sums = _summed(self._cluster(), checked_r2_sums_of, estimator, X, sample_weight)
+        sums = _summed(_client(self.client), checked_r2_sums_of, estimator, X, sample_weight)
         return sums.r2(np.finfo(estimator._validated(example_of(X), reset=False).dtype).eps)
 
     def _fitted(self):
@@ -328,42 +328,43 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         dtype = np.result_type(*X.dtypes) if hasattr(X, "dtypes") else X.dtype
         return np.result_type(np.float32 if dtype == np.float32 else np.float64, self.estimator_.mean_)
 
-    def _cluster(self):
-        if self.client is not None:
-            return self.client
-        try:
-            return distributed.get_client()
-        except ValueError:
-            raise ValueError(
-                "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts "
-                "workers on this machine, or give DaskAutoencoder(client=...)."
-            ) from None
-
     def _check_estimator(self):
         estimator, name = self.estimator, type(self).__name__
         if isinstance(estimator, type) or not isinstance(estimator, BaseAutoencoder):
             raise InvalidParameterError(
                 f"The 'estimator' parameter of {name} must be an autoencoder of skae. Got {estimator!r} instead."
             )
-        reasons = {
-            "corruption": isinstance(estimator, DenoisingAutoencoder),
-            "warm_start": estimator.warm_start,
-            "init": estimator.init == "stacked",
-            "n_jobs": estimator.n_jobs not in (None, 1),
-            "loss": isinstance(estimator.loss, str) and estimator.loss == AUTO,
-            "callbacks": bool(getattr(estimator, "_skl_callbacks", None)),
-        }
-        cures = {
-            "corruption": "the noise of a DenoisingAutoencoder is for rows in memory: fit one to a sample of X",
-            "warm_start": "every fit on a cluster starts afresh: set warm_start=False",
-            "init": "'stacked' trains layers on codes in memory: choose 'glorot' or 'pca'",
-            "n_jobs": "each of the restarts has the whole cluster: set n_jobs=None",
-            "loss": f"{AUTO!r} looks at all values of a column: give the losses, as ColumnLosses(...)",
-            "callbacks": "they would be given X, which is on the workers: set none",
-        }
-        for reason, applies in reasons.items():
+        refusals = [
+            (
+                isinstance(estimator, DenoisingAutoencoder),
+                "corruption",
+                "its noise is for rows in memory: fit a DenoisingAutoencoder to a sample of X",
+            ),
+            (
+                estimator.init == "stacked",
+                "init='stacked'",
+                "its layers are trained on codes in memory: choose 'glorot' or 'pca'",
+            ),
+            (estimator.warm_start, "warm_start", "every fit on a cluster starts afresh: set warm_start=False"),
+            (
+                estimator.n_jobs not in (None, 1),
+                "n_jobs",
+                "each of the restarts has the whole cluster: set n_jobs=None",
+            ),
+            (
+                isinstance(estimator.loss, str) and estimator.loss == AUTO,
+                f"loss={AUTO!r}",
+                "it looks at all values of a column: give the losses, as ColumnLosses(...)",
+            ),
+            (
+                bool(getattr(estimator, "_skl_callbacks", None)),
+                "callbacks",
+                "they would be given X, which is on the workers: set none",
+            ),
+        ]
+        for applies, what, cure in refusals:
             if applies:
-                raise ValueError(f"{name} does not take {reason} of {type(estimator).__name__}: {cures[reason]}.")
+                raise ValueError(f"{name} does not take {what} of {type(estimator).__name__}: {cure}.")
 
 
 def reconstruction_r2(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, client: Any = None) -> float:
@@ -482,8 +483,21 @@ def neg_reconstruction_error(
 def _parts(estimator, client):
     """Return the client, and the estimator for chunks."""
     if isinstance(estimator, DaskAutoencoder):
-        return client or estimator._cluster(), estimator._fitted()
-    return DaskAutoencoder(None, client)._cluster(), estimator
+        return _client(client or estimator.client), estimator._fitted()
+    return _client(client), estimator
+
+
+def _client(client):
+    """Return the client that is given, or the one of this process."""
+    if client is not None:
+        return client
+    try:
+        return distributed.get_client()
+    except ValueError:
+        raise ValueError(
+            "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts "
+            "workers on this machine, or give client=..."
+        ) from None
 
 
 def _summed(client, function, fitted, X, sample_weight):

@@ -230,3 +230,12 @@ def test_warnings_point_at_the_call(client, array):
     with pytest.warns(UserWarning, match="AutoencoderTransformer") as record:
         DaskAutoencoder(AutoencoderTransformer(2, alpha=1e6, random_state=0), client).fit(array)
     assert record[0].filename == __file__
+
+
+def test_without_a_client_the_error_says_how_to_make_one(array, monkeypatch):
+    def none():
+        raise ValueError("No global client found and no address provided")
+
+    monkeypatch.setattr("distributed.get_client", none)
+    with pytest.raises(ValueError, match=r"client = distributed.Client\(\)"):
+        DaskAutoencoder(AutoencoderTransformer(2)).fit(array)
