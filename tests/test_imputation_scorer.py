@@ -70,12 +70,17 @@ def test_all_calls_hide_the_same_entries():
 
 def test_a_frame_of_numbers_and_categories_by_hand():
     """Constants instead of all hidden entries: the errors follow from the entries that were hidden."""
-    imputer = SimpleImputer(strategy="most_frequent").set_output(transform="pandas").fit(FRAME.astype(object))
+
+    def as_objects(X):
+        # SimpleImputer takes None for a value, up to scikit-learn 1.8.
+        return X.astype(object).where(X.notna(), np.nan)
+
+    imputer = SimpleImputer(strategy="most_frequent").set_output(transform="pandas").fit(as_objects(FRAME))
 
     class AsObjects:
         def transform(self, X):
             self.shown = X
-            return imputer.transform(X.astype(object))
+            return imputer.transform(as_objects(X))
 
     recorder, errors = AsObjects(), {}
     score = neg_imputation_error(recorder, FRAME)
