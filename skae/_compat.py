@@ -120,8 +120,9 @@ def one_of(*names):
 
 def column_indices(X, key):
     """Return the indices of columns of a frame or an array, given as in `ColumnTransformer`."""
-    if isinstance(key, slice) and key.step not in (None, 1) and isinstance(key.start, str):
-        # scikit-learn below 1.9 ignores it.
+    of_names = isinstance(key, slice) and any(isinstance(end, str) for end in (key.start, key.stop))
+    if of_names and key.step not in (None, 1):
+        # Older releases of scikit-learn ignore it.
         raise NotImplementedError("the step of a slice of names must be 1 or None.")
     # An array has no names at which an open slice could start.
     return _get_column_indices(X, slice(0, None) if isinstance(key, slice) and key == slice(None) else key)

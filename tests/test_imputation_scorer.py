@@ -72,7 +72,7 @@ def test_a_frame_of_numbers_and_categories_by_hand():
     """Constants instead of all hidden entries: the errors follow from the entries that were hidden."""
 
     def as_objects(X):
-        # SimpleImputer takes None for a value, up to scikit-learn 1.8.
+        # Older releases of SimpleImputer take None for a value.
         return X.astype(object).where(X.notna(), np.nan)
 
     imputer = SimpleImputer(strategy="most_frequent").set_output(transform="pandas").fit(as_objects(FRAME))
