@@ -1,10 +1,15 @@
-"""Rows that every loss takes, and the four estimators in many configurations."""
+"""Rows that every loss takes, the four estimators in many configurations, and the package's modules."""
+
+import importlib
+import importlib.util
+import pkgutil
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, xlogy
 
+import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae.corruption import CORRUPTIONS
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
@@ -50,6 +55,17 @@ FACTORS = np.random.default_rng(0).uniform(size=(N_SAMPLES, 3))
 X = expit(3 * FACTORS @ np.random.default_rng(1).standard_normal((3, N_FEATURES)))
 X.flags.writeable = False
 WEIGHTS = np.tile([1.0, 2.0, 0.0, 3.0], N_SAMPLES // 4)
+
+
+def every_module():
+    """All modules of skae, but for those that need Dask where it is not installed."""
+    names = [module.name for module in pkgutil.walk_packages(skae.__path__, "skae.")]
+    has_dask = importlib.util.find_spec("distributed")
+    return [
+        importlib.import_module(name)
+        for name in names
+        if has_dask or not name.startswith(("skae._cluster", "skae.dask"))
+    ]
 
 
 def make(Autoencoder, **parameters):

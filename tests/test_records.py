@@ -1,15 +1,13 @@
 """How the package's dataclasses compare: those that hold arrays by identity, those that hold settings by value."""
 
 import dataclasses
-import importlib
-import pkgutil
 from copy import copy
 
 import numpy as np
 import pytest
+from configurations import every_module
 from scipy.sparse import csr_array
 
-import skae
 from skae._network.network import Network
 from skae._objective.problem import Problem
 from skae._rows.blocks import rows_of
@@ -54,8 +52,8 @@ def test_records_of_arrays_are_compared_by_identity(make):
 def test_no_record_compares_arrays():
     """Of all dataclasses: a field that may be an array goes with comparison by identity."""
     compared_by_value = set()
-    for module in pkgutil.walk_packages(skae.__path__, "skae."):
-        for value in vars(importlib.import_module(module.name)).values():
+    for module in every_module():
+        for value in vars(module).values():
             if dataclasses.is_dataclass(value) and value.__eq__ is not object.__eq__:
                 compared_by_value.add(value.__name__)
                 holds = {str(field.type) for field in dataclasses.fields(value) if field.compare}

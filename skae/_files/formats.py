@@ -6,7 +6,6 @@ The libraries are optional. An object of one is recognised without importing any
 import sys
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,11 +61,14 @@ class _Parquet:
 
     source: Any
 
-    @cached_property
-    def _fields(self):
-        schema = self.source.schema_arrow
+    def __post_init__(self):
+        schema, metadata = self.source.schema_arrow, self.source.metadata
         index = (schema.pandas_metadata or {}).get("index_columns", [])
-        return [field for field in schema if field.name not in index]
+        self._fields = [field for field in schema if field.name not in index]
+        # The first row of each row group, and the number of rows.
+        self._edges = np.cumsum(
+            [0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))]
+        )
 
     @property
     def shape(self):
@@ -97,22 +99,16 @@ class _Parquet:
     def column(self, number):
         return repr(self._fields[number].name)
 
-    @cached_property
-    def _group_edges(self):
-        """The first row of each row group, and the number of rows."""
-        metadata = self.source.metadata
-        return np.cumsum([0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))])
-
     def edges(self, n_rows):
         """Return the edges of pages of about so many rows, between row groups."""
-        ends, kept = np.unique(self._group_edges), [0]
+        ends, kept = np.unique(self._edges), [0]
         while kept[-1] < len(ends) - 1:
             last = np.searchsorted(ends, ends[kept[-1]] + n_rows, side="right") - 1
             kept.append(max(int(last), kept[-1] + 1))
         return ends[kept]
 
     def read(self, start, stop, dtype):
-        edges, names = self._group_edges, [field.name for field in self._fields]
+        edges, names = self._edges, [field.name for field in self._fields]
         groups = np.flatnonzero((edges[:-1] >= start) & (edges[1:] <= stop)).tolist()
         table = self.source.read_row_groups(groups, columns=names).select(names)
         result = np.empty((stop - start, len(names)), dtype)

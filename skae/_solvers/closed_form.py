@@ -63,7 +63,7 @@ def optimum(problem, threads):
     strength = encoder / 2 if tied else np.sqrt(encoder) * np.sqrt(decoder)  # the product may overflow
     with np.errstate(divide="ignore"):
         products = np.ones(count) if strength == 0 else np.maximum(1 - strength / variances, 0)
-    balance = 1.0 if tied or encoder == 0 else (decoder / encoder) ** 0.25
+    balance = 1.0 if tied or encoder == 0 else decoder**0.25 / encoder**0.25  # their ratio may underflow
     W, V = np.zeros((n_features, size)), np.zeros((size, n_features))
     W[:, :count] = axes.T * (np.sqrt(products) * balance)
     V[:count] = axes * (np.sqrt(products) / balance)[:, None]

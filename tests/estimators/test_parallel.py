@@ -4,10 +4,8 @@ Whatever could wait runs in a thread or in a process that is given a time limit.
 """
 
 import functools
-import importlib
 import multiprocessing
 import os
-import pkgutil
 import signal
 import threading
 import time
@@ -17,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import joblib
 import numpy as np
 import pytest
+from configurations import every_module
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-import skae
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._rows import threads
 
@@ -472,8 +470,7 @@ def test_fork_while_another_thread_fits(two_blas_threads):
 
 def test_no_lock_of_a_class_is_held_during_a_fit():
     """functools.cached_property had one until Python 3.12, in which a forked process could wait for ever."""
-    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(skae.__path__, "skae.")]
-    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
+    classes = [value for module in every_module() for value in vars(module).values() if isinstance(value, type)]
     held = [value for kind in classes for value in vars(kind).values() if isinstance(value, functools.cached_property)]
     assert held == []
 

@@ -330,6 +330,12 @@ def test_closed_form_of_constant_data(shape, alpha, tied, value):
     assert np.isfinite(linear.components_).all()
 
 
+def test_decays_whose_ratio_is_beyond_float64():
+    """Warnings are errors here."""
+    linear = AutoencoderTransformer(activation="identity", alpha=1e-300, penalties=[Contraction(1e300)], solver="svd")
+    assert np.isfinite(linear.fit(np.zeros((1, 1))).loss_)
+
+
 @each_tying
 @each_shape
 def test_closed_form_in_float32(shape, tied):

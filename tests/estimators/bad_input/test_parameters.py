@@ -100,7 +100,7 @@ OPTIONS = {
     "output_activation": f"'auto', {ACTIVATION_NAMES}",
     "loss": "'auto', 'squared_error', 'cross_entropy', 'poisson', 'categorical'",
     "solver": "'auto', 'svd', 'varpro', 'kfac', 'lbfgs'",
-    "init": "'glorot', 'pca'",
+    "init": "'glorot', 'pca', 'stacked'",
     "corruption": "'masking', 'gaussian', 'salt_and_pepper', 'swap'",
     "expectation": "'auto', 'marginal', 'fresh'",
 }
