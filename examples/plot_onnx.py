@@ -81,7 +81,7 @@ figure, axes = plt.subplots(figsize=(5.5, 3.5), layout="constrained")
 for name, call in {"Pipeline in Python": pipeline.predict_proba, "graph in onnxruntime": predict}.items():
     axes.loglog(sizes, [1e6 * best_seconds(call, X_test[:size]) for size in sizes], "o-", label=name)
 axes.set(xlabel="rows in a call", ylabel="microseconds")
-axes.legend()
+axes.legend(loc="center left")
 plt.show()
 
 # %%
