@@ -1,12 +1,10 @@
 """The objective over the rows of a cluster is the one over the same rows in memory, and so are fits."""
 
-from itertools import pairwise
-
 import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
@@ -53,11 +51,10 @@ def make_rows(is_sparse=False, dtype=np.float64):
 
 
 def in_chunks(X, lengths):
-    """X as a Dask array of chunks of these lengths; da.from_array does not take sparse X."""
-    edges = np.cumsum([0, *lengths])
-    pieces = [X[start:stop] for start, stop in pairwise(edges)]
-    arrays = [da.from_array(piece, chunks=piece.shape, asarray=False) for piece in pieces]
-    return da.concatenate(arrays, axis=0)
+    """X as a Dask array of chunks of these lengths, CSR if it is sparse."""
+    dense = X.toarray() if issparse(X) else X
+    collection = da.from_array(dense, chunks=(tuple(lengths), dense.shape[1]))
+    return collection.map_blocks(csr_array, dtype=X.dtype, meta=X[:0]) if issparse(X) else collection
 
 
 def problems(client, estimator, X, lengths, weights):

@@ -363,8 +363,9 @@ def test_a_file_is_no_array_and_does_not_pickle(zarr_source):
 
 def test_large_chunks_are_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(skae._files.formats, "_LARGE", 1000)
+    X = zarr_array(make_rows(), tmp_path)
     with pytest.warns(UserWarning, match="Write the file in pieces of about"):
-        in_blocks(zarr_array(make_rows(), tmp_path))
+        in_blocks(X)
 
 
 # Results that go to a file.
