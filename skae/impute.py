@@ -26,6 +26,7 @@ from skae._imputation.gaussian import GaussianRounds
 from skae._imputation.rounds import EstimatorRounds, choose_strength
 from skae._imputation.table import Table
 from skae._objective.units import SCALE
+from skae._rollback import unchanged_by_errors
 from skae._rows.distinct import distinct_rows
 from skae._typing import MatrixLike
 from skae._validation import FLOATS, drop_weightless, refuse_masked, validated_weights
@@ -230,13 +231,8 @@ class AutoencoderImputer(BaseImputer):
         sklearn.exceptions.ConvergenceWarning
             If `max_iter` rounds do not reach `tol`. Warnings of the `estimator` are shown too.
         """
-        before = self.__dict__.copy()
-        try:
+        with unchanged_by_errors(self):
             self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
         return self
 
     def _fit(self, X, sample_weight):

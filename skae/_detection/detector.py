@@ -21,6 +21,7 @@ from skae._detection.model import (
     seeded,
 )
 from skae._estimators.base import BaseAutoencoder
+from skae._rollback import unchanged_by_errors
 from skae._rows.distinct import distinct_rows
 from skae._typing import MatrixLike
 from skae._validation import drop_weightless, validated_input, validated_weights
@@ -182,17 +183,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         ValueError
             If a parameter, X or the weights are out of their domain.
         """
-        before = self.__dict__.copy()
-        seed: Any = self.random_state
-        drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
-        try:
+        with unchanged_by_errors(self):
             self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if drawn_from is not None:
-                seed.set_state(drawn_from)
-            raise
         return self
 
     def _fit(self, X, sample_weight):

@@ -21,6 +21,7 @@ from skae._files.formats import in_blocks
 from skae._network.architecture import Architecture
 from skae._objective.problem import column_gains, make_problem
 from skae._objective.units import SCALE, units_of
+from skae._rollback import unchanged_by_errors
 from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
 from skae._rows.principal_axes import count_for_share, principal_axes
@@ -178,19 +179,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         goes_on = self.warm_start and hasattr(self, "coefs_")
         # Before the snapshot, because scikit-learn itself cleans up what this call adds.
         task = fit_task(self, 1 if goes_on else self.n_init, self.max_iter)
-        before = self.__dict__.copy()
-        seed: Any = self.random_state
-        drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
-        try:
+        with unchanged_by_errors(self):
             fitted = self._fit(X, sample_weight, goes_on, task)
             task.end(fitted)
             self.__dict__.update(fitted)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if drawn_from is not None:
-                seed.set_state(drawn_from)
-            raise
         return self
 
     def _fit(self, X, sample_weight, goes_on, task):

@@ -12,6 +12,7 @@ from skae._estimators.base import BaseAutoencoder
 from skae._estimators.callbacks import NoTask
 from skae._estimators.fitted import FittedMethods
 from skae._estimators.layerwise import train_layers, unrolled
+from skae._rollback import unchanged_by_errors
 from skae._rows.distinct import distinct_rows
 from skae._solvers.search import Start
 from skae._typing import MatrixLike
@@ -190,17 +191,8 @@ class StackedAutoencoder(FittedMethods):
         sklearn.exceptions.ConvergenceWarning, UserWarning
             Those of the layers, and of the whole.
         """
-        before = self.__dict__.copy()
-        seed: Any = self.random_state
-        drawn_from = seed.get_state(legacy=False) if isinstance(seed, np.random.RandomState) else None
-        try:
+        with unchanged_by_errors(self):
             self.__dict__.update(self._fit(X, sample_weight))
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            if drawn_from is not None:
-                seed.set_state(drawn_from)
-            raise
         return self
 
     def _fit(self, X, sample_weight):

@@ -127,3 +127,11 @@ def test_the_autoencoders_name_the_imputer(name):
     message = f"^Input X contains NaN.\\n{name} does not accept missing entries.*skae.impute.AutoencoderImputer"
     with pytest.raises(ValueError, match=message):
         getattr(skae, name)().fit(X)
+
+
+def test_a_failed_fit_gives_the_generator_its_state_back():
+    random_state = np.random.RandomState(0)
+    imputer = AutoencoderImputer(AutoencoderTransformer(loss="poisson"), alpha=0.1, random_state=random_state)
+    with pytest.raises(ValueError, match="does not fit X"):
+        imputer.fit([[1.0, np.nan], [2.0, 3.0], [np.nan, 5.0]])
+    assert random_state.random_sample() == np.random.RandomState(0).random_sample()
