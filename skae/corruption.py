@@ -96,6 +96,10 @@ class Corruption(ABC):
         """
         return self
 
+    def _prepared_on(self, rows, weights):
+        """Return what `prepare` returns, given Rows."""
+        return self.prepare(rows.X, weights)
+
     def moments(self, n_features):  # noqa: B027 - most corruptions have none
         """Return the Moments of corrupted entries that are drawn each on its own, or None. Of a prepared corruption."""
 
@@ -142,10 +146,13 @@ class _Replacing(Corruption):
         return vstack(blocks, format="csr", dtype=X.dtype) if issparse(X) else np.concatenate(blocks)
 
     def prepare(self, X, weights):
-        return _Replacement(self.level, self.emphasis, self._source(X, weights))
+        return self._prepared_on(rows_of(X), weights)
+
+    def _prepared_on(self, rows, weights):
+        return _Replacement(self.level, self.emphasis, self._source(rows, weights))
 
     @abstractmethod
-    def _source(self, X, weights):
+    def _source(self, rows, weights):
         """Return the source of the replacements, from all rows and their weights."""
 
 
@@ -232,17 +239,16 @@ class Masking(_Replacing):
     def keeps_sparse(self):
         return self.fill in ("auto", 0)
 
-    def _source(self, X, weights):
-        return Filling(self._filling(X, weights).astype(X.dtype))
+    def _source(self, rows, weights):
+        return Filling(self._filling(rows, weights).astype(rows.dtype))
 
-    def _filling(self, X, weights):
+    def _filling(self, rows, weights):
         """Return the replacement in each column, (n_features,)."""
         if not isinstance(self.fill, str):
-            return np.full(X.shape[1], self.fill)
-        rows = rows_of(X)
+            return np.full(rows.shape[1], self.fill)
         filling = column_means([rows], weights, SERIAL)
         if self.fill == "auto":
-            of_others = rows.sum(lambda block: weights[block] @ (X[block] != 0), SERIAL)
+            of_others = rows.sum(lambda block: rows.weighted_counts(block, weights[block]), SERIAL)
             filling[of_others < weights.sum() / 2] = 0
         return filling
 
@@ -252,7 +258,8 @@ class Swap(_Replacing):
     """Replaces a share of the entries, each drawn on its own, by the entry of another row in the same column.
 
     The other row is drawn for every entry anew, in proportion to the weights, and may be the same one. A corrupted
-    entry so has a value that occurs in its column, which suits tables of mixed columns.
+    entry so has a value that occurs in its column, which suits tables of mixed columns. If X is in a file or on a
+    cluster, the other rows are of a random sample, 2^21 entries.
 
     Parameters
     ----------
@@ -273,8 +280,8 @@ class Swap(_Replacing):
            [ 2., 10.]])
     """
 
-    def _source(self, X, weights):
-        return OtherRows(X, weights)
+    def _source(self, rows, weights):
+        return OtherRows(rows, weights)
 
 
 @dataclass(frozen=True)
@@ -297,8 +304,8 @@ class SaltAndPepper(_Replacing):
     array([[1., 1., 1.]])
     """
 
-    def _source(self, X, weights):
-        return Extremes(*rows_of(X).extremes())
+    def _source(self, rows, weights):
+        return Extremes(*rows.extremes())
 
 
 @dataclass(frozen=True)

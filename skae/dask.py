@@ -20,7 +20,7 @@ except ImportError as error:
 
 from skae._compat import InvalidParameterError
 from skae._estimators.base import BaseAutoencoder
-from skae._estimators.denoising import DenoisingAutoencoder
+from skae.corruption import Corruption
 from skae.losses._choice import AUTO, loss_for
 
 __all__ = ["DaskAutoencoder", "neg_reconstruction_error", "reconstruction_r2"]
@@ -34,7 +34,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
     Parameters
     ----------
-    estimator : AutoencoderTransformer, SparseAutoencoder or ContractiveAutoencoder
+    estimator : AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder
         The autoencoder. It is cloned. `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for fits in memory, and
         refused.
 
@@ -43,7 +43,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
     Attributes
     ----------
-    estimator_ : AutoencoderTransformer, SparseAutoencoder or ContractiveAutoencoder
+    estimator_ : AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder
         The fitted autoencoder, with no trace of the cluster.
 
     n_features_in_ : int
@@ -62,6 +62,9 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     the solver "kfac", which takes steps on minibatches, works on rows that are fetched to the client: at most 2^21
     entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these rows, then. The second
     moments for "lbfgs" are of at most 4096 fetched rows. To find outliers, one number a row comes to the client.
+
+    Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes entries
+    from fetched rows, at most 2^21 entries. Steps on minibatches with noise are the start of a search with L-BFGS.
 
     A worker that dies costs the time to make its chunks again. If all are gone, `fit` raises RuntimeError after a
     minute, and is as before the call.
@@ -107,7 +110,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
         Returns
         -------
-        AutoencoderTransformer, SparseAutoencoder or ContractiveAutoencoder
+        AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder
             For arrays and data frames in memory.
         """
         return deepcopy(self._fitted())
@@ -336,9 +339,9 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             )
         refusals = [
             (
-                isinstance(estimator, DenoisingAutoencoder),
+                _prepares_itself(getattr(estimator, "corruption", None)),
                 "corruption",
-                "its noise is for rows in memory: fit a DenoisingAutoencoder to a sample of X",
+                "its method `prepare` would be given all rows, which are on the workers: leave that method out",
             ),
             (
                 estimator.init == "stacked",
@@ -365,6 +368,11 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         for applies, what, cure in refusals:
             if applies:
                 raise ValueError(f"{name} does not take {what} of {type(estimator).__name__}: {cure}.")
+
+
+def _prepares_itself(corruption):
+    """Return whether a corruption, or whatever an estimator has in its place, has a `prepare` that is not skae's."""
+    return isinstance(corruption, Corruption) and not type(corruption).prepare.__module__.startswith("skae.")
 
 
 def reconstruction_r2(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, client: Any = None) -> float:

@@ -50,7 +50,8 @@ def objective_terms(whole, parameters):
 
 def corrupted(corruption, X, rng, weights=None):
     """Return a checked draw of a corruption."""
-    return PreparedCorruption(corruption, X, np.ones(X.shape[0]) if weights is None else weights).corrupt(X, rng)
+    weights = np.ones(X.shape[0]) if weights is None else weights
+    return PreparedCorruption(corruption, rows_of(X), weights).corrupt(X, rng)
 
 
 def parameters_at(objective, theta):

@@ -86,7 +86,7 @@ class Part:
 
     def __init__(self, blocks, starts, exponent, masks):
         blocks = [block.chosen(mask) for block, mask in zip(blocks, masks, strict=True)]
-        self.rows = JoinedRows([block.X for block in blocks])
+        self.rows = JoinedRows([block.X for block in blocks], starts)
         self.weights = np.ldexp(np.concatenate([block.weights for block in blocks]), -exponent)
         pairs = zip(blocks, starts, strict=True)
         self.firsts = np.concatenate([block.firsts + start for block, start in pairs])
@@ -104,16 +104,20 @@ class Part:
         finally:
             del _here.part
 
-    def sum(self, function):
+    def sum(self, pickled):
+        """Return the sum of a function over the blocks of RowBlocks, or of the rows if that is None."""
         with row_threads(n_threads=_n_threads()) as threads:
-            return self.rows.sum(self.loads(function), threads)
+            function, read = self.loads(pickled)
+            return self.rows.sum(function, threads, read=read)
 
     def sum_and_keep(self, function):
         with row_threads(n_threads=_n_threads()) as threads:
             return self.rows.sum_and_keep(self.loads(function), threads)
 
-    def extremes(self):
-        return self.rows.extremes()
+    def extremes(self, pickled):
+        """Return the extremes of RowBlocks, or of the rows if that is None."""
+        read = self.loads(pickled)
+        return self.rows.extremes() if read is None else self.rows.extremes_of(read)
 
     def taken(self, rows):
         """Return some rows, an array of increasing indices, with their weights."""
@@ -128,6 +132,11 @@ class Part:
 
 def rows_here():
     return _here.part.rows
+
+
+def values_here(function):
+    """Return the numbers of a function of the rows, one a row."""
+    return _here.part.rows.values(function)
 
 
 def weights_here(divisor, removed):

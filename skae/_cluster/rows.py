@@ -10,12 +10,15 @@ from distributed import TimeoutError as DaskTimeoutError
 from distributed import wait
 from scipy.sparse import issparse, vstack
 
-from skae._cluster.parts import PartMoved, PartObjective, added, call, rows_here, weights_here
+from skae._cluster.parts import PartMoved, PartObjective, added, call, rows_here, values_here, weights_here
 from skae._rows.blocks import rows_of
 from skae._rows.joined import ReadRows
 
 # Entries of the rows that are fetched for minibatches.
 _FETCHED_ENTRIES = 2**21
+
+# Entries of sums that are sent to and from the workers in every evaluation: 1 MB.
+_SENT_ENTRIES = 2**17
 
 # Results that are added up in one task, and that the client adds up.
 _FAN_IN = 8
@@ -104,6 +107,8 @@ class RemoteRows(ReadRows):
         Of the type and dtype of the rows.
     """
 
+    are_at_hand = False
+
     def __init__(self, parts, blocks_of_parts, meta):
         super().__init__(meta)
         lengths = [sum(count for _, count in blocks) for blocks in blocks_of_parts]
@@ -119,10 +124,10 @@ class RemoteRows(ReadRows):
     def __len__(self):
         return sum(self._lengths)
 
-    def sum(self, part, threads, axis=0):
+    def sum(self, part, threads, axis=0, read=None):
         if axis:
             raise self._too_wide()
-        return self.parts.total("sum", cloudpickle.dumps(part))
+        return self.parts.total("sum", cloudpickle.dumps((part, read)))
 
     def sum_and_keep(self, part, threads):
         sums, kept = zip(*self.parts.each("sum_and_keep", [cloudpickle.dumps(part)] * len(self._lengths)), strict=True)
@@ -137,8 +142,15 @@ class RemoteRows(ReadRows):
         return result
 
     def extremes(self):
-        low, high = zip(*self.parts.each("extremes"), strict=True)
+        return self.extremes_of(None)
+
+    def extremes_of(self, read):
+        pickled = [cloudpickle.dumps(read)] * len(self._lengths)
+        low, high = zip(*self.parts.each("extremes", pickled), strict=True)
         return np.min(low, axis=0), np.max(high, axis=0)
+
+    def values(self, function):
+        return RemoteValues(function)
 
     @property
     def n_fetched(self):
@@ -194,6 +206,10 @@ class RemoteRows(ReadRows):
     def n_read(self):
         return max(self._lengths) * self.shape[1] + _LATENCY
 
+    @property
+    def n_summed(self):
+        return _SENT_ENTRIES
+
 
 class RemoteWeights:
     """The weights of RemoteRows. In a function that is sent to the workers they are the weights of the part there.
@@ -245,6 +261,21 @@ class RemoteWeights:
             weights = self
             self._total = float(self._rows.sum(lambda block: weights[block].sum(), None))
         return self._total
+
+
+class RemoteValues:
+    """Numbers, one a row, of a function of the rows. They are computed where it is unpickled, and only there.
+
+    Parameters
+    ----------
+    function : callable(Rows, slice) -> ndarray of shape (n_rows,)
+    """
+
+    def __init__(self, function):
+        self._function = function
+
+    def __reduce__(self):
+        return values_here, (self._function,)
 
 
 class RemoteNumbers:

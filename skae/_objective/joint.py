@@ -7,6 +7,7 @@ import numpy as np
 
 from skae._network.parameters import Layout, Parameters
 from skae._network.propagation import backward, block_rows, forward
+from skae._rows.blocks import shared_out
 from skae._rows.factors import Dense
 from skae._rows.threads import SERIAL
 from skae.activations import SMALLEST
@@ -152,14 +153,11 @@ class Objective:
         n_workers = max(1, min(self._threads.n_threads, most, useful))
         # As many blocks for every worker, all of about the same size, so that no worker waits for the last one.
         n_rounds = ceil(n_rows / (n_workers * block_size))
-        size = self._problem.inputs[0].rows_together or ceil(n_rows / (n_workers * n_rounds))
-        blocks = [
-            (draw, slice(start, min(start + size, n_rows)))
-            for draw in range(n_inputs)
-            for start in range(0, n_rows, size)
-        ]
-        n_workers = min(n_workers, len(blocks))
-        return [self._make_worker(size, blocks[first::n_workers]) for first in range(n_workers)]
+        slices = self._problem.inputs[0].cut(ceil(n_rows / (n_workers * n_rounds)))
+        longest = max(rows.stop - rows.start for rows in slices)
+        blocks = [(draw, rows) for draw in range(n_inputs) for rows in slices]
+        lists = shared_out(blocks, min(n_workers, len(blocks)), lambda block: block[1])
+        return [self._make_worker(longest, blocks) for blocks in lists]
 
     def _set_row_weights(self):
         problem = self._problem

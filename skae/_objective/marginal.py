@@ -60,8 +60,8 @@ class _Marginal:
     def _lay_out_rows(self, block_size):
         super()._lay_out_rows(block_size)
         share, _, _ = self._problem.moments
-        n_spreads = len(self._row_weights) if share * (1 - share) else 1
-        # Three times the variance of the pre-activations, row by row if it depends on the row.
+        # Distances of the outer nodes, row by row if they depend on the row.
+        n_spreads = len(self._row_weights) if share * (1 - share) else 0
         self._spreads = np.empty((n_spreads, self._architecture.widths[-1]), self._dtype)
 
     def _make_worker(self, n_rows, blocks):
@@ -81,8 +81,6 @@ class _Marginal:
         squares = np.square(W)
         self._squares, of_all = (3 * self._factor * squares).astype(self._dtype), 3 * (self._variance @ squares)
         self._spread_of_all = of_all.astype(self._dtype)
-        if not self._factor:
-            self._spreads[...] = np.sqrt(self._spread_of_all)
         # Squares of X times gradients may leave the range that squares of X times weights are in.
         self._sizes = np.abs(W).max(axis=0)
         self._relative = np.divide(W, self._sizes, out=np.zeros_like(W), where=self._sizes > 0)
@@ -157,7 +155,7 @@ class _Marginal:
         return self._problem.targets.squared_deviations(self._filling, rows, worker.squares)
 
     def _spreads_of(self, rows):
-        return self._spreads[rows] if self._factor else self._spreads
+        return self._spreads[rows] if self._factor else np.sqrt(self._spread_of_all)[None]
 
     def _add_values(self, worker, draw, rows, terms):
         inputs, outputs = self._block(worker, draw, rows)

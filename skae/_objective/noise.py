@@ -8,10 +8,12 @@ from scipy.sparse import csr_array, issparse
 from sklearn.cluster import KMeans
 
 from skae._network.propagation import block_rows
-from skae._rows.blocks import FileRows, RowBlocks, rows_of
+from skae._rows.blocks import RowBlocks, rows_of
 from skae._rows.distinct import distinct_rows
 from skae._rows.drawn import DrawnRows
+from skae._rows.factors import Dense
 from skae._rows.statistics import Statistics, root_mean, statistics_of, variances
+from skae._rows.threads import SERIAL
 from skae._validation import canonical
 from skae.corruption import CORRUPTIONS, Corruption, Moments
 
@@ -31,9 +33,8 @@ _SMALL = 2**22
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
 _MAX_GROUPS, _GROUP_ROWS = 64, 32
 
-# Entries of the covariances of all groups, which are to cost no more than products with X, and rows a group that
-# k-means sees.
-_GROUP_ENTRIES, _SAMPLE_ROWS = 2**20, 50
+# Rows a group that k-means sees.
+_SAMPLE_ROWS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,9 @@ class Noise:
     group_of : ndarray of shape (n_samples,) or None
         With moments, numbers of groups of rows whose noise has similar variances.
 
+    shares : ndarray of shape (n_groups,) or None
+        The shares of the groups in the weights.
+
     variances : ndarray of shape (n_groups, n_features) or None
         The mean variances of the noise in each group.
     """
@@ -61,6 +65,7 @@ class Noise:
     prepared: "PreparedCorruption | None" = None
     moments: Moments | None = None
     group_of: np.ndarray | None = None
+    shares: np.ndarray | None = None
     variances: np.ndarray | None = None
 
     @property
@@ -78,9 +83,8 @@ class Noise:
         return self.inputs[draw].entry_weights(rows) if self.has_emphasis else None
 
     def take(self, rows):
-        """Return the noise of some rows, an array of indices."""
-        group_of = None if self.group_of is None else self.group_of[rows]
-        return replace(self, inputs=[draw.take(rows) for draw in self.inputs], group_of=group_of)
+        """Return the draws of some rows, an array of indices."""
+        return replace(self, inputs=[draw.take(rows) for draw in self.inputs])
 
     def first(self, n_draws):
         """Return the noise with its first draws alone."""
@@ -92,7 +96,7 @@ class Noise:
             return self.take(rows)
         seed = int(rng.integers(2**63))
         # Two chunks, whatever the number of threads, which may not change the draws.
-        return Noise([DrawnRows(targets.X, self.prepared, (seed,), ceil(len(targets) / 2))], self.prepared)
+        return Noise([DrawnRows(targets, self.prepared, (seed,), ceil(len(targets) / 2))], self.prepared)
 
     def statistics(self, targets, weights, target_statistics, threads):
         """Return the Statistics of the inputs, whose scale holds the variance of the noise."""
@@ -101,7 +105,7 @@ class Noise:
         share, filling, _ = self.moments
         mean = (1 - share) * target_statistics.mean + share * filling
         squares = (1 - share) ** 2 * variances([targets], weights, target_statistics.mean, threads)
-        squares += np.bincount(self.group_of, weights, minlength=len(self.variances)) @ self.variances / weights.sum()
+        squares += self.shares @ self.variances
         return Statistics(mean, root_mean(squares, [targets]) if squares.any() else 0.0)
 
 
@@ -124,24 +128,30 @@ def marginal(prepared, targets, weights, size, rng):
     share, filling, variance = prepared.moments
     factor, n_features = share * (1 - share), targets.shape[1]
     if not factor:
-        group_of = np.zeros(len(targets), dtype=int)
-        return Noise([], prepared, prepared.moments, group_of, variance[None].copy())
+        group_of = targets.values(lambda rows, block: np.zeros(block.stop - block.start, dtype=int))
+        return Noise([], prepared, prepared.moments, group_of, np.ones(1), variance[None].copy())
     n_groups = min(
         _MAX_GROUPS,
         len(targets) // _GROUP_ROWS,
-        min(_GROUP_ENTRIES, targets.n_read) // size**2,
+        targets.n_summed // size**2,
         2 * targets.n_read // (n_features * size),
     )
     n_groups = max(1, n_groups)
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
-    totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
-    for block in targets.blocks():
-        rows_of_block, numbers = targets.take(block), group_of[block]
+
+    def part(block):
+        """Return the sums of each group's weights and squared deviations."""
+        result, numbers, shares = np.zeros((n_groups, 1 + n_features)), group_of[block], weights[block]
+        rows_of_block = targets.take(block)
         for number in np.unique(numbers):
             rows = np.flatnonzero(numbers == number)
-            sums[number] += rows_of_block.take(rows).weighted_squares(slice(None), weights[block][rows], filling)
-    sums /= np.where(totals > 0, totals, 1)[:, None]
-    return Noise([], prepared, prepared.moments, group_of, factor * sums + variance)
+            result[number, 0] = shares[rows].sum()
+            result[number, 1:] = rows_of_block.take(rows).weighted_squares(slice(None), shares[rows], filling)
+        return result
+
+    totals, sums = np.split(targets.sum(part, SERIAL), [1], axis=1)
+    sums /= np.where(totals > 0, totals, 1)
+    return Noise([], prepared, prepared.moments, group_of, totals[:, 0] / totals.sum(), factor * sums + variance)
 
 
 def _grouped(targets, filling, n_groups, rng):
@@ -149,7 +159,7 @@ def _grouped(targets, filling, n_groups, rng):
 
     def squares(rows, block=slice(None)):
         factor = rows.squared_deviations(filling, block)
-        if not issparse(rows.X):
+        if isinstance(factor, Dense):
             return factor.dense()
         # k-means takes indices of 32 bits alone.
         parts = factor.rows.data, factor.rows.indices.astype(np.int32), factor.rows.indptr.astype(np.int32)
@@ -161,7 +171,7 @@ def _grouped(targets, filling, n_groups, rng):
     sample = sample / unit
     n_groups = min(n_groups, len(distinct_rows(sample, np.ones(sample.shape[0])).weights))
     groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(sample)
-    return np.concatenate([groups.predict(squares(targets, block) / unit) for block in targets.blocks()])
+    return targets.values(lambda rows, block: groups.predict(squares(rows, block) / unit))
 
 
 def drawn(prepared, targets, widths, rng):
@@ -178,16 +188,16 @@ def drawn(prepared, targets, widths, rng):
 
     rng : numpy.random.Generator
     """
-    if not prepared.is_random and not isinstance(targets, FileRows):
+    if not prepared.is_random and targets.are_at_hand:
         return Noise([rows_of(prepared.corrupt(targets.X, rng))])
     n_rows, seed = len(targets), int(rng.integers(2**63))
     # An even number of chunks suits two threads, and the draws may not depend on how many there are.
     n_chunks = 2 * ceil(n_rows / (2 * block_rows(widths)))
     n_draws = min(_MAX_DRAWS, ceil(_MIN_DRAWN_ROWS / n_rows))
-    draws = [DrawnRows(targets.X, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in range(n_draws)]
+    draws = [DrawnRows(targets, prepared, (seed, draw), ceil(n_rows / n_chunks)) for draw in range(n_draws)]
     if not prepared.is_random:
         return Noise(draws[:1])
-    if n_draws * np.prod(targets.shape) <= _SMALL and not prepared.has_emphasis:
+    if n_draws * np.prod(targets.shape) <= _SMALL and targets.are_at_hand and not prepared.has_emphasis:
         draws = [draw.stored() for draw in draws]
     return Noise(draws, prepared)
 
@@ -200,7 +210,7 @@ class PreparedCorruption:
     corruption : Corruption or callable
         Gets read-only arrays.
 
-    X : {ndarray, CSR} of shape (n_samples, n_features)
+    rows : Rows of shape (n_samples, n_features)
 
     weights : ndarray of shape (n_samples,)
 
@@ -215,24 +225,24 @@ class PreparedCorruption:
     Raises
     ------
     ValueError
-        If X is sparse and the corruption would make it dense.
+        If the rows are sparse and the corruption would make them dense.
     """
 
-    def __init__(self, corruption, X, weights):
+    def __init__(self, corruption, rows, weights):
         self._corruption = self._prepared = corruption
         self.is_random, self.has_emphasis, self.moments = True, False, None
         self._is_callable = not isinstance(corruption, Corruption)
         if self._is_callable:
             return
-        if issparse(X) and not corruption.keeps_sparse:
+        if issparse(rows.X) and not corruption.keeps_sparse:
             keeping = [name for name, part in CORRUPTIONS.items() if part().keeps_sparse]
             raise ValueError(
                 f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
                 "X.toarray() if it fits into memory."
             )
-        self._prepared = corruption.prepare(X, weights)
-        self.is_random, self.moments = corruption.is_random, self._prepared.moments(X.shape[1])
-        self.has_emphasis = self.entry_weights((1, 1), X.dtype, np.random.default_rng(0)) is not None
+        self._prepared = corruption._prepared_on(rows, weights)
+        self.is_random, self.moments = corruption.is_random, self._prepared.moments(rows.shape[1])
+        self.has_emphasis = self.entry_weights((1, 1), rows.dtype, np.random.default_rng(0)) is not None
 
     @property
     def suits_moments(self):

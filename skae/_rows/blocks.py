@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -11,6 +12,8 @@ from skae._files.array import FileArray
 from skae._rows.factors import Dense, OffsetSparse
 
 _BLOCK_ENTRIES = 2**19
+
+_SUM_ENTRIES = 2**20
 
 _EVERY = slice(None)
 
@@ -41,11 +44,6 @@ class RowBlocks(ABC):
         """Return the rows of a slice, or of an array of indices."""
         return type(self)(self.X[rows])
 
-    @property
-    def rows_together(self):
-        """How many rows are best read together, or None if that does not matter."""
-        return None
-
     def together(self, order):
         """Return an order of rows like a random one, an array of indices, in which they are read at a bearable cost."""
         return order
@@ -53,36 +51,20 @@ class RowBlocks(ABC):
     def blocks(self, axis=0):
         """Return the slices of X along an axis that are worked on one at a time."""
         length = self.shape[axis]
-        return list(gen_batches(length, max(16, _BLOCK_ENTRIES * length // np.prod(self.shape))))
+        size = max(16, _BLOCK_ENTRIES * length // np.prod(self.shape))
+        return list(gen_batches(length, size)) if axis else self.cut(size)
 
+    def cut(self, size):
+        """Return the slices, of at most so many rows, in which all rows are read."""
+        return list(gen_batches(len(self), size))
+
+    @abstractmethod
     def sum(self, part, threads, axis=0):
         """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks.
 
         Everything that needs all rows is such a sum. Rows that are elsewhere take the function there: what it uses is
         these rows, arrays of one entry a row that belong to them, and what can be pickled.
         """
-        blocks = self.blocks(axis)
-        n_threads = min(threads.n_threads, len(blocks))
-
-        def add(blocks_of_thread):
-            total = np.float64(0)
-            # Callers check for an overflow, which is infinite.
-            with np.errstate(over="ignore", invalid="ignore"):
-                for block in blocks_of_thread:
-                    total += part(block)
-            return total
-
-        return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
-
-    def sum_and_keep(self, part, threads):
-        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
-        kept = np.empty(len(self))
-
-        def keep(block):
-            total, kept[block] = part(block)
-            return total
-
-        return self.sum(keep, threads), kept
 
     @abstractmethod
     def dense(self, rows=_EVERY, scratch=None):
@@ -109,7 +91,52 @@ class RowBlocks(ABC):
 
 
 class Rows(RowBlocks):
-    """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface."""
+    """The rows of X. A subclass says how they are held, and all that computes with rows goes through this interface.
+
+    Attributes
+    ----------
+    are_at_hand : bool
+        Whether X is an array in memory, of which single rows are read as fast as blocks.
+    """
+
+    are_at_hand: ClassVar[bool] = True
+
+    def pieces(self, rows):
+        """Return the pieces that have a slice of the rows: a key of each, its Rows, and the slice that it has."""
+        return [((), self, slice(*rows.indices(len(self))[:2]))]
+
+    def sum(self, part, threads, axis=0, read=None):
+        """Return the sum, in float64, of `part` over all blocks: those of `read`, RowBlocks that read these rows."""
+        blocks = (self if read is None else read).blocks(axis)
+
+        def add(blocks_of_thread):
+            total = np.float64(0)
+            # Callers check for an overflow, which is infinite.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for block in blocks_of_thread:
+                    total += part(block)
+            return total
+
+        return sum(threads.map(add, shared_out(blocks, min(threads.n_threads, len(blocks)))))
+
+    def sum_and_keep(self, part, threads):
+        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
+        kept = np.empty(len(self))
+
+        def keep(block):
+            total, kept[block] = part(block)
+            return total
+
+        return self.sum(keep, threads), kept
+
+    def extremes_of(self, read):
+        """Return the extremes of RowBlocks that read these rows a block at a time."""
+        low, high = zip(*(read.read(block).extremes() for block in read.blocks()), strict=True)
+        return np.min(low, axis=0), np.max(high, axis=0)
+
+    def values(self, function):
+        """Return a number a row, those of function(rows, slice) of these rows, block by block."""
+        return np.concatenate([function(self, block) for block in self.blocks()])
 
     @property
     def n_fetched(self):
@@ -131,6 +158,10 @@ class Rows(RowBlocks):
         The centre is (n_features,) in X's dtype.
         """
 
+    def weighted_counts(self, rows, weights):
+        """Return the weighted numbers, (n_features,), of entries other than zero in a slice of the rows."""
+        return weights @ (self.X[rows] != 0)
+
     @abstractmethod
     def combine(self, coefficients, mean, threads):
         """Return (X - mean)^T coefficients, (n_features, n_columns), in float64."""
@@ -149,6 +180,11 @@ class Rows(RowBlocks):
             return self.sum(part, threads)
 
         return product, True
+
+    @property
+    def n_summed(self):
+        """Entries of a sum over the rows that cost no more than products with them."""
+        return min(_SUM_ENTRIES, self.n_read)
 
     @property
     @abstractmethod
@@ -262,6 +298,8 @@ class SparseRows(Rows):
 class FileRows(DenseRows):
     """Rows of a FileArray. Whatever needs all of them makes one pass, a block in memory at a time."""
 
+    are_at_hand = False
+
     def take(self, rows):
         chosen = self.X.select(rows)
         return rows_of(chosen.small_or_file())
@@ -275,12 +313,29 @@ class FileRows(DenseRows):
             result[block] = self.X[block][:, columns]
         return result
 
+    def read(self, rows):
+        """Return the Rows of a slice, in memory."""
+        return rows_of(self.X[rows])
+
     def extremes(self):
-        low, high = zip(*(rows_of(self.X[block]).extremes() for block in self.blocks()), strict=True)
-        return np.min(low, axis=0), np.max(high, axis=0)
+        return self.extremes_of(self)
 
     def combine(self, coefficients, mean, threads):
         return self.sum(lambda block: (self.X[block] - mean).T @ coefficients[block], threads)
+
+
+def shared_out(blocks, n_threads, rows_of_block=lambda block: block):
+    """Return lists of the blocks with about as many rows for each of so many threads.
+
+    `rows_of_block` returns the slice of a block that is no slice itself.
+    """
+    lists, lengths = [[] for _ in range(n_threads)], [0] * n_threads
+    for block in blocks:
+        thread = lengths.index(min(lengths))
+        lists[thread].append(block)
+        rows = rows_of_block(block)
+        lengths[thread] += rows.stop - rows.start
+    return lists
 
 
 def rows_of(X):

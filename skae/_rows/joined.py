@@ -1,6 +1,7 @@
 """Rows that are held in several pieces, or elsewhere: what is needed of them is read first."""
 
 from abc import abstractmethod
+from bisect import bisect_right
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -36,6 +37,10 @@ class ReadRows(Rows):
         read, rows = self._read(rows)
         return read.weighted_squares(rows, weights, mean)
 
+    def weighted_counts(self, rows, weights):
+        read, rows = self._read(rows)
+        return read.weighted_counts(rows, weights)
+
 
 class JoinedRows(ReadRows):
     """The rows of several arrays, one after the other, which are never copied together.
@@ -44,12 +49,16 @@ class JoinedRows(ReadRows):
     ----------
     X : list of {ndarray, CSR} of shape (n_rows, n_features)
         All dense or all sparse, and of one dtype.
+
+    numbers : list of int
+        What tells the arrays apart, for draws of their own.
     """
 
-    def __init__(self, X):
+    def __init__(self, X, numbers):
         super().__init__(X)
         pieces = [rows_of(piece) for piece in X]
-        vars(self).update(_pieces=pieces, _starts=list(accumulate(map(len, pieces), initial=0)))
+        starts = list(accumulate(map(len, pieces), initial=0))
+        vars(self).update(_pieces=pieces, _keys=[(number,) for number in numbers], _starts=starts)
 
     @property
     def shape(self):
@@ -64,20 +73,32 @@ class JoinedRows(ReadRows):
 
     def take(self, rows):
         """Return the rows of a slice, or of an array of increasing indices."""
-        return rows_of(self._joined([piece.X[own] for piece, own in self._within(rows)]))
+        return rows_of(self._joined([piece.X[own] for _, piece, own in self.pieces(rows)]))
 
-    def _within(self, rows):
-        """Yield each piece that has some of the rows, and where it has them."""
-        for piece, (start, stop) in zip(self._pieces, pairwise(self._starts), strict=True):
-            if isinstance(rows, slice):
-                first, last, _ = rows.indices(len(self))
-                own = slice(max(first, start) - start, min(last, stop) - start)
-                if own.start < own.stop:
-                    yield piece, own
-            else:
-                first, last = np.searchsorted(rows, (start, stop))
-                if first < last:
-                    yield piece, rows[first:last] - start
+    def pieces(self, rows):
+        """As of other Rows; also for an array of increasing indices, of which a piece has some."""
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            return [self._piece(*found) for found in self._slices_between(start, stop)]
+        edges = np.searchsorted(rows, self._starts)
+        parts = ((number, rows[slice(*edge)]) for number, edge in enumerate(pairwise(edges.tolist())))
+        return [self._piece(number, own - self._starts[number]) for number, own in parts if len(own)]
+
+    def _piece(self, number, rows):
+        return self._keys[number], self._pieces[number], rows
+
+    def _slices_between(self, start, stop):
+        """Yield the numbers of the pieces that have rows from `start` to `stop`, and their slices."""
+        number = bisect_right(self._starts, start) - 1
+        while start < stop:
+            first, last = self._starts[number : number + 2]
+            yield number, slice(start - first, min(stop, last) - first)
+            start, number = last, number + 1
+
+    def cut(self, size):
+        """As of other Rows, with slices that each have rows of one piece: of several, they would have to be copied."""
+        pieces = pairwise(self._starts)
+        return [slice(first, min(first + size, stop)) for start, stop in pieces for first in range(start, stop, size)]
 
     def _joined(self, parts):
         if not parts:
@@ -85,8 +106,8 @@ class JoinedRows(ReadRows):
         return vstack(parts, format="csr") if issparse(parts[0]) else np.concatenate(parts)
 
     def _read(self, rows):
-        parts = list(self._within(rows))
-        return parts[0] if len(parts) == 1 else (self.take(rows), _EVERY)
+        parts = self.pieces(rows)
+        return parts[0][1:] if len(parts) == 1 else (self.take(rows), _EVERY)
 
     def extremes(self):
         low, high = zip(*(piece.extremes() for piece in self._pieces), strict=True)

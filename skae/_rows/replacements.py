@@ -3,10 +3,11 @@
 import numpy as np
 from scipy.sparse import coo_array, issparse
 
-from skae._files.array import FileArray
-from skae._rows.blocks import rows_of
 from skae._rows.statistics import column_means, variances
 from skae._rows.threads import SERIAL
+
+# Entries of a sample of rows.
+_SAMPLED_ENTRIES = 2**21
 
 
 class Filling:
@@ -42,19 +43,23 @@ def _sparse_filled(block, masked, filling):
 
 
 class OtherRows:
-    """Replacements from the same column of other rows; the attributes are those of Filling."""
+    """Replacements from the same column of other rows; the attributes are those of Filling.
 
-    def __init__(self, X, weights):
-        self._X, self._cumulative = X, np.cumsum(weights)
-        self.mean = column_means([rows_of(X)], weights, SERIAL)
-        self.variance = variances([rows_of(X)], weights, self.mean, SERIAL)
+    Single rows of a file, or on a cluster, are read slowly. A random sample stands for them.
+    """
+
+    def __init__(self, rows, weights):
+        self.mean = column_means([rows], weights, SERIAL)
+        self.variance = variances([rows], weights, self.mean, SERIAL)
+        if rows.are_at_hand:
+            self._X = rows.X
+        else:
+            n_sampled = min(len(rows), _SAMPLED_ENTRIES // rows.shape[1] + 1)
+            chosen = np.sort(np.random.default_rng(0).choice(len(rows), n_sampled, replace=False))
+            self._X, weights = rows.take(chosen).dense(), weights[chosen]
+        self._cumulative = np.cumsum(weights)
 
     def replaced(self, X, selected, rng):
-        if isinstance(self._X, FileArray):
-            raise ValueError(
-                "corruption 'swap' draws entries from any row, which would read the file X again and again. Choose "
-                "another corruption, or fit to a sample of rows in memory."
-            )
         columns = np.nonzero(selected)[1]
         drawn = rng.random(len(columns)) * self._cumulative[-1]
         # The last sum may be a rounding above all draws, but not below one.

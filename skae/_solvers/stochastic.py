@@ -4,7 +4,8 @@ Far from a minimum the gradient of a few rows is as good a guide as that of all,
 the iterates is compared on all rows after every iteration, which is a number of steps. L-BFGS finishes.
 
 Inputs that are drawn anew get new noise in each minibatch, and the mean of the iterates is compared on fixed draws.
-L-BFGS would need fixed draws, too, which many parameters fit noise and all: there the mean is the result.
+L-BFGS would need fixed draws, too, which many parameters fit noise and all: there the mean is the result. Only where
+minibatches are of a fetched sample of the rows, L-BFGS follows, on draws of all of them.
 """
 
 from dataclasses import replace
@@ -56,7 +57,7 @@ class StochasticSearch(Solver):
     def solve(self, problem, context):
         if not problem.scale:  # constant rows have no curvature, and are learned at once
             return JointSearch().solve(problem, context)
-        if problem.is_drawn:
+        if problem.is_drawn and problem.targets.n_fetched is None:
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
         if context.is_refined:
             return JointSearch().solve(problem, context)

@@ -4,26 +4,15 @@ import dask.array as da
 import numpy as np
 import pytest
 from distributed import Client
-from scipy.sparse import csr_array, issparse
+from remote_problems import CHUNKS, N_ROWS, assert_equal, evaluate, in_chunks, make_rows, problems, random_theta
 from sklearn.base import clone
-from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, SparseAutoencoder
-from skae._cluster.collections import checked_weights, loaded
 from skae._cluster.rows import Workers
-from skae._network.parameters import Layout
-from skae._objective.choice import objective_class
 from skae._objective.joint import Objective
-from skae._rows.blocks import rows_of
-from skae._rows.threads import SERIAL
-from skae._variables.centring import search_variables
 from skae.dask import DaskAutoencoder
 from skae.losses import ColumnLosses
-from skae.losses._choice import loss_for
 from skae.penalties import L1Sparsity
-
-N_ROWS = 300
-CHUNKS = {"one": (300,), "even": (100, 100, 100), "odd": (1, 170, 2, 127)}
 
 # Name: the estimator, and whether the last layer is eliminated.
 CONFIGURATIONS = {
@@ -43,53 +32,6 @@ CONFIGURATIONS = {
         False,
     ),
 }
-
-
-def make_rows(is_sparse=False, dtype=np.float64):
-    X = load_digits().data[:N_ROWS].astype(dtype) / 16
-    return csr_array(X) if is_sparse else X
-
-
-def in_chunks(X, lengths):
-    """X as a Dask array of chunks of these lengths, CSR if it is sparse."""
-    dense = X.toarray() if issparse(X) else X
-    collection = da.from_array(dense, chunks=(tuple(lengths), dense.shape[1]))
-    return collection.map_blocks(csr_array, dtype=X.dtype, meta=X[:0]) if issparse(X) else collection
-
-
-def problems(client, estimator, X, lengths, weights):
-    """The problem of X on the cluster, and in memory, and the numbers in X of the first one's rows."""
-    estimator = clone(estimator).set_params(random_state=0)
-    estimator._validated(X, reset=True)
-    loss = loss_for(estimator.loss, estimator.output_activation, X, X, weights)
-    collection = in_chunks(X, lengths)
-    weights_in_chunks = None if weights is None else checked_weights(da.from_array(weights), collection)
-    rows, shares, numbers = loaded(client, collection, weights_in_chunks, estimator, loss).chosen()
-    there = estimator._make_problem(rows, shares, loss, None, SERIAL)
-    weights = np.ones(N_ROWS) if weights is None else weights
-    here = estimator._make_problem(rows_of(X[weights > 0]), weights[weights > 0], loss, None, SERIAL)
-    return there, here, numbers
-
-
-def evaluate(problem, is_projected, theta_of):
-    cls = objective_class(problem, is_projected)
-    layout = Layout(problem.architecture, cls.n_layers)
-    variables, offset = search_variables(problem, layout)
-    objective, theta = cls(problem, variables, offset=offset), theta_of(layout.size)
-    return objective(theta), objective.value(theta)
-
-
-def assert_equal(actual, expected):
-    for one, other in zip(actual, expected, strict=True):
-        np.testing.assert_allclose(one.value, other.value, rtol=1e-12)
-        np.testing.assert_allclose(one.terms, other.terms, rtol=1e-12, atol=1e-15)
-        if one.gradient is not None:
-            largest = np.abs(other.gradient).max()
-            np.testing.assert_allclose(one.gradient, other.gradient, rtol=1e-12, atol=1e-12 * largest)
-
-
-def random_theta(size):
-    return 0.5 * np.random.default_rng(1).standard_normal(size)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

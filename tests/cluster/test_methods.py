@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skae import AutoencoderTransformer, DenoisingAutoencoder, metrics
+from skae import AutoencoderTransformer, metrics
 from skae import dask as skae_dask
 from skae.dask import DaskAutoencoder
 
@@ -211,7 +211,6 @@ def test_more_columns_than_rows_have_no_closed_form_there(client):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (DenoisingAutoencoder(2), "corruption"),
         (AutoencoderTransformer(2, warm_start=True), "warm_start"),
         (AutoencoderTransformer(2, n_jobs=2), "n_jobs"),
         (AutoencoderTransformer(2, hidden_layer_sizes=4, init="stacked"), "init"),

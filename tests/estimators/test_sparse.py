@@ -172,7 +172,7 @@ def test_corruptions_that_fill_in_zeros_are_refused(corruption):
 
 
 def corrupted(corruption, X):
-    return PreparedCorruption(corruption, X, np.ones(X.shape[0])).corrupt(X, np.random.default_rng(0))
+    return PreparedCorruption(corruption, rows_of(X), np.ones(X.shape[0])).corrupt(X, np.random.default_rng(0))
 
 
 def test_callables_get_sparse_and_must_return_it():

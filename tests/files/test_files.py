@@ -12,6 +12,7 @@ import skae._estimators.fitted
 import skae._files.array
 import skae._files.formats
 import skae._files.pages
+import skae._objective.noise
 import skae._rows.distinct
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
 from skae._files.formats import in_blocks
@@ -80,6 +81,7 @@ def every_file_is_large(monkeypatch):
     monkeypatch.setattr(skae._files.array, "_SMALL", 0)
     monkeypatch.setattr(skae._files.formats, "_PAGE_ENTRIES", 100 * N_FEATURES)
     monkeypatch.setattr(skae._rows.distinct, "_SMALL", 0)
+    monkeypatch.setattr(skae._objective.noise, "_SMALL", 0)
 
 
 @pytest.fixture
@@ -108,6 +110,7 @@ MODELS = {
     "sparse": SparseAutoencoder(**COMMON),
     "denoising": DenoisingAutoencoder(**COMMON),
     "denoising, fresh": DenoisingAutoencoder(**COMMON, expectation="fresh", solver="lbfgs"),
+    "denoising, swap": DenoisingAutoencoder(**COMMON, expectation="fresh", corruption="swap"),
     "denoising, salt and pepper": DenoisingAutoencoder(**COMMON, corruption="salt_and_pepper"),
     "denoising, callable": DenoisingAutoencoder(**COMMON, corruption=lambda X, rng: X * rng.choice([0, 1], X.shape)),
 }
@@ -345,7 +348,6 @@ def test_values_outside_the_domain_of_the_loss(method, source):
     [
         (AutoencoderTransformer(loss="auto"), "loss='auto' looks at all values"),
         (AutoencoderTransformer(n_init=2, n_jobs=2), "n_jobs=2 .* cannot share the open file X"),
-        (DenoisingAutoencoder(4, corruption="swap", expectation="fresh"), "'swap' draws entries from any row"),
     ],
 )
 def test_parameters_that_do_not_go_with_files(model, message, zarr_source):

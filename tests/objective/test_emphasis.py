@@ -30,7 +30,7 @@ WEIGHTS = np.linspace(1, 3, 40)
 
 def emphasised(corruption, loss, tied=False):
     X = np.random.default_rng(0).uniform(size=(40, 4))
-    prepared, rows, g = PreparedCorruption(corruption, X, WEIGHTS), rows_of(X), ACTIVATIONS["logistic"]
+    prepared, rows, g = PreparedCorruption(corruption, rows_of(X), WEIGHTS), rows_of(X), ACTIVATIONS["logistic"]
     architecture = Architecture((4, 3), g, g, make_loss(loss), tied=tied)
     noise = drawn(prepared, rows, architecture.layer_widths, np.random.default_rng(1)).first(3)
     statistics = statistics_of([rows], WEIGHTS, SERIAL)

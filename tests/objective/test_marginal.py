@@ -73,7 +73,8 @@ def noisy_problem(
     loss=make_loss("squared_error"),  # noqa: B008 - a value
 ):
     X = make_rows() if X is None else X
-    prepared, rows = PreparedCorruption(corruption, X, weights), rows_of(X)
+    rows = rows_of(X)
+    prepared = PreparedCorruption(corruption, rows, weights)
     noise = corruption and marginal(prepared, rows, weights, 3, np.random.default_rng(0))
     g = ACTIVATIONS[activation]
     architecture = Architecture((X.shape[1], 3), g, g, loss, tied=kind == "tied")

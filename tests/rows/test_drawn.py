@@ -30,7 +30,7 @@ def make_X(dtype=np.float64):
 
 def draw(corruption, X=None, seed=(5, 0), chunk=10):
     X = make_X() if X is None else X
-    return DrawnRows(X, PreparedCorruption(corruption, X, np.ones(X.shape[0])), seed, chunk)
+    return DrawnRows(rows_of(X), PreparedCorruption(corruption, rows_of(X), np.ones(X.shape[0])), seed, chunk)
 
 
 def dense(rows, block=slice(None)):
@@ -50,7 +50,7 @@ def test_each_reading_is_the_same_and_each_slice_is_a_part(corruption):
 
 @every_corruption
 def test_a_chunk_is_what_the_corruption_makes_of_it(corruption):
-    prepared = PreparedCorruption(corruption, make_X(), np.ones(N_ROWS))
+    prepared = PreparedCorruption(corruption, rows_of(make_X()), np.ones(N_ROWS))
     expected = prepared.corrupt(make_X()[20:30], np.random.default_rng([5, 0, 2]))
     assert_array_equal(dense(draw(corruption), slice(20, 30)), expected)
 
@@ -133,7 +133,7 @@ def test_threads_read_the_same():
 def test_the_draws_have_20_000_rows_but_there_are_100_at_most(n_rows, n_draws, monkeypatch):
     monkeypatch.setattr(noise_module, "_SMALL", 0)
     X = np.ones((n_rows, 2))
-    prepared = PreparedCorruption(Gaussian(1.0), X, np.ones(n_rows))
+    prepared = PreparedCorruption(Gaussian(1.0), rows_of(X), np.ones(n_rows))
     noise = drawn(prepared, rows_of(X), [3, 2], np.random.default_rng(0))
     assert len(noise.inputs) == n_draws
     assert n_draws * n_rows >= 20_000 or n_draws == 100
@@ -146,7 +146,7 @@ def test_the_draws_have_20_000_rows_but_there_are_100_at_most(n_rows, n_draws, m
 
 def test_few_draws_are_stored(monkeypatch):
     X, weights = make_X(), np.ones(N_ROWS)
-    prepared = PreparedCorruption(Gaussian(1.0), X, weights)
+    prepared = PreparedCorruption(Gaussian(1.0), rows_of(X), weights)
 
     def draws():
         return drawn(prepared, rows_of(X), [X.shape[1], 2], np.random.default_rng(0)).inputs
@@ -162,7 +162,7 @@ def test_few_draws_are_stored(monkeypatch):
 def test_what_is_not_random_is_made_once():
     X = make_X()
     blur = Blur((2, 2), 0.8)
-    noise = drawn(PreparedCorruption(blur, X, np.ones(N_ROWS)), rows_of(X), [3, 4], np.random.default_rng(0))
+    noise = drawn(PreparedCorruption(blur, rows_of(X), np.ones(N_ROWS)), rows_of(X), [3, 4], np.random.default_rng(0))
     (inputs,) = noise.inputs
     assert noise.prepared is None
     assert_array_equal(inputs.X, blur.corrupt(X, None))
@@ -170,7 +170,7 @@ def test_what_is_not_random_is_made_once():
 
 def test_redrawn_noise_is_one_draw_of_other_rows():
     X, rng = make_X(), np.random.default_rng(0)
-    noise = drawn(PreparedCorruption(Masking(0.5, fill=0), X, np.ones(N_ROWS)), rows_of(X), [3, 4], rng)
+    noise = drawn(PreparedCorruption(Masking(0.5, fill=0), rows_of(X), np.ones(N_ROWS)), rows_of(X), [3, 4], rng)
     targets = rows_of(X[:20])
     first, second = (noise.redrawn(targets, np.arange(20), rng).inputs for _ in range(2))
     assert len(first) == len(second) == 1

@@ -191,7 +191,7 @@ class Setting:
         rows, weights = rows_of(X), np.ones(X.shape[0])
         statistics = statistics_of([rows], weights, SERIAL)
         if noise is not None:
-            prepared = PreparedCorruption(noise, X, weights)
+            prepared = PreparedCorruption(noise, rows, weights)
             noise = drawn(prepared, rows, self.architecture.layer_widths, np.random.default_rng(1)).first(1)
         self.problem = make_problem(self.architecture, (), rows, weights, statistics, SERIAL, noise)
         self.layout = Layout(self.architecture)

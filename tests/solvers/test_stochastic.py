@@ -53,9 +53,9 @@ def problem_of(kind="clean", X=None, weights=None, penalties=(DECAY,), tied=Fals
     architecture = Architecture((X.shape[1], 3), g, g, make_loss("squared_error"), tied)
     noise, rng = None, np.random.default_rng(0)
     if kind == "drawn":
-        noise = drawn(PreparedCorruption(corruption, X, weights), rows, architecture.layer_widths, rng)
+        noise = drawn(PreparedCorruption(corruption, rows, weights), rows, architecture.layer_widths, rng)
     if kind == "marginal":
-        noise = marginal(PreparedCorruption(corruption, X, weights), rows, weights, 3, rng)
+        noise = marginal(PreparedCorruption(corruption, rows, weights), rows, weights, 3, rng)
     statistics = statistics_of([rows], weights, SERIAL)
     return make_problem(architecture, tuple(penalties), rows, weights, statistics, SERIAL, noise)
 
