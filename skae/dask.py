@@ -15,6 +15,8 @@ try:
 
     from skae._cluster.collections import checked, checked_weights, example_of, loaded
     from skae._cluster.lazy import checked_r2_sums_of, mapped, r2_sums_of, squared_error_of, summed
+    from skae._cluster.rescue import Rescue
+    from skae._cluster.rows import NoWorkersError
 except ImportError as error:
     raise ImportError('skae.dask needs Dask. Install it with: pip install "skae[dask]"') from error
 
@@ -35,8 +37,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Parameters
     ----------
     estimator : AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder
-        The autoencoder. It is cloned. `warm_start`, `n_jobs`, callbacks and `loss="auto"` are for fits in memory, and
-        refused.
+        The autoencoder. It is cloned. `n_jobs`, callbacks, `init="stacked"` and `loss="auto"` are for fits in memory,
+        and refused.
 
     client : distributed.Client, default=None
         The cluster. None: the client of this process, or of the task that this runs in. It is not pickled.
@@ -63,11 +65,13 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these rows, then. The second
     moments for "lbfgs" are of at most 4096 fetched rows. To find outliers, one number a row comes to the client.
 
-    Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes entries
-    from fetched rows, at most 2^21 entries. Steps on minibatches with noise are the start of a search with L-BFGS.
+    Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes
+    entries from fetched rows, at most 2^21 entries. Steps on minibatches with noise are the start of a search with
+    L-BFGS.
 
     A worker that dies costs the time to make its chunks again. If all are gone, `fit` raises RuntimeError after a
-    minute, and is as before the call.
+    minute, and `estimator_` is the best iterate until then, whose `code_scale_` is of a sample of rows. With
+    `warm_start` of the autoencoder another fit goes on from there.
 
     Examples
     --------
@@ -148,7 +152,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Returns
         -------
         self : object
-            After an error or an interrupt it is as it was before the call.
+            After an error or an interrupt it is as it was before the call, unless the cluster has lost all workers.
 
         Raises
         ------
@@ -160,7 +164,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             is no client.
 
         RuntimeError
-            If the cluster has no workers left.
+            If the cluster has no workers left. `estimator_` is the best iterate so far, if there was any.
 
         Warns
         -----
@@ -171,20 +175,41 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             As `fit` of the autoencoder.
         """
         self._check_estimator()
-        self.estimator_ = self._fitted_to(X, sample_weight)
-        return self
-
-    def _fitted_to(self, X, sample_weight):
-        """Return the fitted autoencoder."""
+        estimator, goes_on = self._to_fit()
         client, X = _client(self.client), checked(X)
         if sample_weight is not None:
             sample_weight = checked_weights(sample_weight, X)
-        estimator, example = clone(self.estimator), example_of(X)
+        example, rescue = example_of(X), Rescue()
         estimator._validate_params()
         estimator._validated(example, reset=True)
         loss = loss_for(estimator.loss, estimator.output_activation, example, None, None)
-        vars(estimator).update(estimator._fit_loaded(loaded(client, X, sample_weight, estimator, loss), loss))
-        return estimator
+        try:
+            rows = loaded(client, X, sample_weight, estimator, loss)
+            vars(estimator).update(estimator._fit_loaded(rows, loss, rescue, goes_on))
+        except NoWorkersError as error:
+            raise self._rescued(estimator, rescue, error) from None
+        self.estimator_ = estimator
+        return self
+
+    def _to_fit(self):
+        """Return the autoencoder to fit, and whether it goes on from the last fit, whose attributes it has then."""
+        estimator, last = clone(self.estimator), getattr(self, "estimator_", None)
+        goes_on = estimator.warm_start and type(last) is type(estimator)
+        if goes_on:
+            vars(estimator).update({name: value for name, value in vars(last).items() if name not in vars(estimator)})
+        return estimator, goes_on
+
+    def _rescued(self, estimator, rescue, error):
+        """Keep the best iterate of a fit that has lost the cluster, if there is one; return the error to raise."""
+        fitted = rescue.fitted(type(self).__name__)
+        if fitted is None:
+            return NoWorkersError(f"{error} Start workers, and fit again.")
+        vars(estimator).update(fitted)
+        self.estimator_ = estimator
+        return NoWorkersError(
+            f"{error} estimator_ is the best iterate of the {estimator.n_iter_} so far. Start workers; a fit with "
+            "warm_start=True goes on from there."
+        )
 
     def transform(self, X: Any) -> Any:
         """Encode X, lazily.
@@ -348,7 +373,6 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
                 "init='stacked'",
                 "its layers are trained on codes in memory: choose 'glorot' or 'pca'",
             ),
-            (estimator.warm_start, "warm_start", "every fit on a cluster starts afresh: set warm_start=False"),
             (
                 estimator.n_jobs not in (None, 1),
                 "n_jobs",

@@ -75,8 +75,12 @@ class Workers:
         ]
 
 
+class NoWorkersError(RuntimeError):
+    """The cluster has no workers left."""
+
+
 def results_of(client, futures):
-    """Return the results of futures. RuntimeError if the cluster has no workers left to compute them."""
+    """Return the results of futures. NoWorkersError if the cluster has no workers left to compute them."""
     had_workers = True
     while True:
         try:
@@ -85,9 +89,8 @@ def results_of(client, futures):
         except DaskTimeoutError:
             has_workers = bool(client.nthreads())
             if not (had_workers or has_workers):
-                raise RuntimeError(
-                    "The cluster has no workers left, and got none within "
-                    f"{_LOOK_SECONDS} seconds. Start workers, and fit again."
+                raise NoWorkersError(
+                    f"The cluster has no workers left, and got none within {_LOOK_SECONDS} seconds."
                 ) from None
             had_workers = has_workers
 

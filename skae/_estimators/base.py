@@ -12,7 +12,7 @@ from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 
 from skae._compat import CallbackSupportMixin, InvalidParameterError, fit_context, integers, one_of, reals
-from skae._estimators.callbacks import NoTask, fit_task
+from skae._estimators.callbacks import fit_task
 from skae._estimators.declaration import estimator
 from skae._estimators.fitted import FittedMethods, check_targets, fitted_attributes
 from skae._estimators.layerwise import train_layers, unrolled
@@ -193,7 +193,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         weights = validated_weights(sample_weight, every_row)
         n_samples = len(weights)
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        seed = self._held_out_seed if goes_on and self._held_out_seed else int(held_out_rng.integers(1, 2**63))
+        seed = self._seed_of_held_out(held_out_rng, goes_on)
         loss = loss_for(self.loss, self.output_activation, header, every_row, weights)
         X, weights, held_out, rows, firsts = self._split(every_row, weights, loss, seed)
         task.begin(every_row, given, sample_weight, rows)
@@ -206,10 +206,10 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         starts = [self._start(problem.architecture, X, weights, goes_on, rng) for rng in rngs]
         return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
 
-    def _fit_loaded(self, loaded, loss):
+    def _fit_loaded(self, loaded, loss, task, goes_on):
         """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        seed, trained_on, held_out = int(held_out_rng.integers(1, 2**63)), None, None
+        seed, trained_on, held_out = self._seed_of_held_out(held_out_rng, goes_on), None, None
         if self.early_stopping:
             is_held_out = draw_held_out(len(loaded), self.validation_fraction, seed)
             trained_on, held_out = ~is_held_out, HeldOut(*loaded.chosen(is_held_out)[:2])
@@ -218,19 +218,21 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         del loaded  # the chosen rows may be copies
         with row_threads() as threads:
             problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
-            training = self._make_training(problem, held_out, threads)
-        rngs = self._rngs_of_runs(init_rng)
-        return self._trained(training, rngs, [None] * len(rngs), NoTask(), firsts, n_samples, seed)
+            training = self._make_training(problem, held_out, threads, goes_on)
+        task.prepare(problem, n_samples)
+        rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
+        start = self._previous_parameters(problem.architecture) if goes_on else None
+        return self._trained(training, rngs, [start] * len(rngs), task, firsts, n_samples, seed)
 
     def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
         """Run the training, once a generator and a start; return the fitted attributes of the best run."""
         problem = training.problem
         attributes = partial(
             fitted_attributes,
-            problem,
-            self._penalty_parameters,
-            self._scales_code(problem.architecture),
-            held_out_seed if self.early_stopping else None,
+            problem=problem,
+            strength_names=self._penalty_parameters,
+            scales_code=self._scales_code(problem.architecture),
+            held_out_seed=held_out_seed if self.early_stopping else None,
         )
         watchers = [
             [*self._logs(problem, index, len(rngs)), *task.searches(index, attributes)] for index in range(len(rngs))
@@ -287,6 +289,9 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
 
     def _rngs_of_runs(self, rng):
         return [rng, *rng.spawn(self.n_init - 1)]
+
+    def _seed_of_held_out(self, rng, goes_on):
+        return self._held_out_seed if goes_on and self._held_out_seed else int(rng.integers(1, 2**63))
 
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.

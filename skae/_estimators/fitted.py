@@ -30,11 +30,13 @@ from skae.losses import Loss
 _BLOCK_ENTRIES = 2**20
 
 
-def fitted_attributes(problem, strength_names, scales_code, held_out_seed, result):
+def fitted_attributes(result, problem, strength_names, scales_code, held_out_seed):
     """Return the attributes of an estimator with this TrainingResult.
 
     Parameters
     ----------
+    result : TrainingResult
+
     problem : Problem
 
     strength_names : list of str
@@ -45,8 +47,6 @@ def fitted_attributes(problem, strength_names, scales_code, held_out_seed, resul
 
     held_out_seed : int or None
         Seed of the held-out rows, which a warm start holds out again.
-
-    result : TrainingResult
     """
 
     def cast(array):

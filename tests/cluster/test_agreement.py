@@ -86,6 +86,20 @@ def test_held_out_rows_are_those_in_memory(client, monkeypatch):
     np.testing.assert_allclose(there.transform(X), here.transform(X), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_warm_start_goes_on_as_in_memory(client, monkeypatch, early_stopping):
+    monkeypatch.setattr("skae._rows.distinct._SMALL", 0)  # larger X is not sorted
+    X = make_rows()
+    estimator = AutoencoderTransformer(6, early_stopping=early_stopping, max_iter=8, warm_start=True, random_state=0)
+    there, here = DaskAutoencoder(estimator, client), clone(estimator)
+    curves = [(there.fit(in_chunks(X, CHUNKS["odd"])).estimator_.loss_curve_, here.fit(X).loss_curve_) for _ in "12"]
+    for one, other in curves:
+        np.testing.assert_allclose(one, other, rtol=1e-8)
+    assert curves[1][0][0] < curves[0][0][-1]
+    with pytest.raises(ValueError, match="warm_start=True goes on with the architecture"):
+        there.set_params(estimator__n_components=3).fit(in_chunks(X, CHUNKS["odd"]))
+
+
 def test_integer_weights_repeat_rows(client):
     X = make_rows()
     weights = np.random.default_rng(0).integers(0, 4, N_ROWS)

@@ -21,8 +21,11 @@ def own_cluster():
         yield cluster
 
 
+X = load_digits().data[:400] / 16
+
+
 def collection():
-    return da.from_array(load_digits().data[:400] / 16, chunks=(100, 64))
+    return da.from_array(X, chunks=(100, 64))
 
 
 def after_calls(monkeypatch, n_calls, method, act):
@@ -55,19 +58,53 @@ def test_a_worker_that_dies_does_not_change_the_fit(own_cluster, monkeypatch, me
     np.testing.assert_allclose(fitted.coefs_[0], expected.coefs_[0], rtol=1e-6, atol=1e-8)
 
 
-def test_without_workers_the_fit_ends_with_an_error(own_cluster, monkeypatch):
+@pytest.fixture
+def lose_after(own_cluster, monkeypatch):
+    """A function that lets the cluster lose its workers just before a call of a method on them."""
     monkeypatch.setattr(rows, "_LOOK_SECONDS", 0.2)
+
+    def retire():
+        own_cluster.scale(0)
+        own_cluster.sync(own_cluster._correct_state)
+        while own_cluster.scheduler_info["workers"]:
+            pass
+
+    return lambda n_calls, method: after_calls(monkeypatch, n_calls, method, retire)
+
+
+def test_without_workers_before_the_first_iteration_the_estimator_is_as_before(own_cluster, lose_after):
     with Client(own_cluster) as client:
         autoencoder = DaskAutoencoder(AutoencoderTransformer(5, random_state=0), client).fit(collection())
         before = autoencoder.estimator_
-
-        def retire():
-            own_cluster.scale(0)
-            own_cluster.sync(own_cluster._correct_state)
-            while client.nthreads():
-                pass
-
-        after_calls(monkeypatch, 3, "gradients_after", retire)
-        with pytest.raises(RuntimeError, match="no workers left"):
+        lose_after(1, "sum")
+        with pytest.raises(RuntimeError, match=r"no workers left.* Start workers, and fit again."):
             autoencoder.fit(collection())
     assert autoencoder.estimator_ is before
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_without_workers_the_best_iterate_is_left(own_cluster, lose_after, early_stopping):
+    """And a fit on other workers goes on from there."""
+    estimator = AutoencoderTransformer(5, early_stopping=early_stopping, random_state=0)
+    with Client(own_cluster) as client:
+        whole = DaskAutoencoder(estimator, client).fit(collection()).estimator_
+        lose_after(9, "gradients_after")
+        autoencoder = DaskAutoencoder(estimator, client)
+        with pytest.raises(RuntimeError, match=r"no workers left.* best iterate of the \d so far.*warm_start=True"):
+            autoencoder.fit(collection())
+        left = autoencoder.to_local()
+        assert 3 < left.n_iter_ < whole.n_iter_
+        np.testing.assert_allclose(left.loss_curve_, whole.loss_curve_[: left.n_iter_], rtol=1e-8)
+        assert 0.2 < left.score(X) < whole.score(X)
+        np.testing.assert_allclose(
+            left.transform(X).std(axis=0).mean(), whole.transform(X).std(axis=0).mean(), rtol=0.3
+        )
+        assert left.describe()["explained"] == pytest.approx(left.score(X), abs=0.02)
+        assert "lost its workers" in left.describe()["warning"]
+        own_cluster.scale(2)
+        client.wait_for_workers(2)
+        autoencoder.estimator.set_params(warm_start=True)
+        went_on = autoencoder.fit(collection()).estimator_
+    assert went_on.n_iter_ < whole.n_iter_
+    assert went_on.loss_curve_[0] < left.loss_curve_[-1]
+    np.testing.assert_allclose(went_on.score(X), whole.score(X), atol=0.01)
