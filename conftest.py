@@ -14,7 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 NEEDS = {
     "skae/plotting": "matplotlib",
     "skae/_cluster": "distributed",
-    "skae/dask.py": "distributed",
+    "skae/dask": "distributed",
     "tests/cluster": "distributed",
     "doc/user_guide/files.rst": "h5py",
 }

@@ -5,12 +5,26 @@ from typing import Any
 
 import dask
 import dask.array as da
+import distributed
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from skae._cluster.parts import Part, load
 from skae._cluster.rows import RemoteNumbers, RemoteRows, RemoteWeights, Workers, results_of
 from skae._compat import is_pandas_frame
+
+
+def client_of(client):
+    """Return the client that is given, or the one of this process."""
+    if client is not None:
+        return client
+    try:
+        return distributed.get_client()
+    except ValueError:
+        raise ValueError(
+            "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts "
+            "workers on this machine, or give client=..."
+        ) from None
 
 
 def is_frame(X):

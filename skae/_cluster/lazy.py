@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skae import metrics
-from skae._cluster.collections import chunks_of, is_frame
+from skae._cluster.collections import checked, checked_weights, chunks_of, is_frame
 from skae._cluster.rows import results_of
 from skae._compat import check_sample_weight, output_container
 from skae._validation import drop_weightless, validated_rows
@@ -81,12 +81,13 @@ def _nameless(estimator):
 
 
 def summed(client, function, X, sample_weight, *arguments):
-    """Return the sum of the results of function(chunk, weights, *arguments) over the chunks of a checked collection.
+    """Return the sum of the results of function(chunk, weights, *arguments) over the chunks of a collection.
 
     Chunks without rows of positive weight count for nothing. ValueError if all are so.
     """
+    X = checked(X)
     chunks = chunks_of(X)
-    weights = [None] * len(chunks) if sample_weight is None else chunks_of(sample_weight)
+    weights = [None] * len(chunks) if sample_weight is None else chunks_of(checked_weights(sample_weight, X))
     of_chunk, arguments = dask.delayed(_of_chunk, pure=False), [dask.delayed(part) for part in arguments]
     results = [of_chunk(function, *pair, *arguments) for pair in zip(chunks, weights, strict=True)]
     while len(results) > 1:

@@ -203,7 +203,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             problem = self._make_problem(rows_of(X), weights, loss, corruption_rng, threads)
             training = self._make_training(problem, held_out, threads, goes_on)
         rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
-        starts = [self._start(problem.architecture, X, weights, goes_on, rng) for rng in rngs]
+        starts = [self._start(problem, goes_on, rng) for rng in rngs]
         return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
 
     def _fit_loaded(self, loaded, loss, task, goes_on):
@@ -221,8 +221,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training = self._make_training(problem, held_out, threads, goes_on)
         task.prepare(problem, n_samples)
         rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
-        start = self._previous_parameters(problem.architecture) if goes_on else None
-        return self._trained(training, rngs, [start] * len(rngs), task, firsts, n_samples, seed)
+        starts = [self._start(problem, goes_on, rng) for rng in rngs]
+        return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
 
     def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
         """Run the training, once a generator and a start; return the fitted attributes of the best run."""
@@ -368,13 +368,14 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         options = ["early_stopping=True"] if self.early_stopping else []
         return options + ([f"n_init={self.n_init}"] if self.n_init > 1 else [])
 
-    def _start(self, architecture, X, weights, goes_on, rng):
+    def _start(self, problem, goes_on, rng):
         """Return the Parameters to go on from, or None to start afresh."""
         if goes_on:
-            return self._previous_parameters(architecture)
+            return self._previous_parameters(problem.architecture)
         if self.init != "stacked":
             return None
-        layers = train_layers(self._start_layers(architecture), X, weights, rng)
+        at_hand = problem.at_hand(rng)
+        layers = train_layers(self._start_layers(problem.architecture), at_hand.targets.X, at_hand.weights, rng)
         return unrolled([layer.network_ for layer in layers])
 
     def _start_layers(self, architecture):

@@ -156,8 +156,8 @@ class Problem:
         """Return the problem on a random sample of its rows for second moments, with a new draw of its noise."""
         return self._part(rng, self.n_sampled)
 
-    def for_minibatches(self, rng):
-        """Return the problem on the rows that minibatches are drawn from: all, or a sample of those elsewhere."""
+    def at_hand(self, rng):
+        """Return the problem on the rows that a start works on: all, or a sample of those elsewhere."""
         n_rows = self.targets.n_fetched
         return self if n_rows is None else self._part(rng, n_rows)
 

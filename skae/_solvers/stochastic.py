@@ -61,7 +61,7 @@ class StochasticSearch(Solver):
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
         if context.is_refined:
             return JointSearch().solve(problem, context)
-        at_hand = problem.for_minibatches(context.rng)
+        at_hand = problem.at_hand(context.rng)
         result = _Phase(at_hand, context).search()
         # The values of a sample are not those of all rows, however the steps ended.
         if result.status not in _GOES_ON and at_hand is problem:

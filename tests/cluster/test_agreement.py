@@ -75,6 +75,20 @@ def test_fits_are_those_in_memory(client, estimator):
         np.testing.assert_allclose(there.reconstruct(X), here.reconstruct(X), rtol=1e-8, atol=1e-8)
 
 
+def test_stacked_layers_are_a_start_from_a_sample(client):
+    X = in_chunks(make_rows(), CHUNKS["even"])
+    curves = [
+        DaskAutoencoder(
+            AutoencoderTransformer(4, hidden_layer_sizes=12, solver="lbfgs", init=init, max_iter=2, random_state=0),
+            client,
+        )
+        .fit(X)
+        .estimator_.loss_curve_
+        for init in ("glorot", "stacked")
+    ]
+    assert curves[1][0] < 0.7 * curves[0][0]
+
+
 def test_held_out_rows_are_those_in_memory(client, monkeypatch):
     monkeypatch.setattr("skae._rows.distinct._SMALL", 0)  # larger X is not sorted
     X, weights = make_rows(), 1.0 + np.arange(N_ROWS) % 3

@@ -212,7 +212,6 @@ def test_more_columns_than_rows_have_no_closed_form_there(client):
     ("estimator", "message"),
     [
         (AutoencoderTransformer(2, n_jobs=2), "n_jobs"),
-        (AutoencoderTransformer(2, hidden_layer_sizes=4, init="stacked"), "init"),
         (AutoencoderTransformer(2, loss="auto"), "ColumnLosses"),
         (AutoencoderTransformer(-1), "'n_components' parameter"),
         (AutoencoderTransformer, "'estimator' parameter"),

@@ -130,7 +130,7 @@ def test_fits_reach_the_objective_of_fits_in_memory(client, estimator, tolerance
 
 def test_noise_depends_on_random_state_and_chunks_alone(client):
     X = make_rows()
-    estimator = DenoisingAutoencoder(6, corruption_level=0.5, max_iter=5, random_state=0)
+    estimator = DenoisingAutoencoder(6, corruption_level=0.5, max_iter=2, random_state=0)
 
     def loss_curve(lengths, seed=0):
         model = DaskAutoencoder(clone(estimator).set_params(random_state=seed), client)

@@ -1,7 +1,4 @@
-"""Autoencoders on Dask collections: the rows stay in the memory of a cluster's workers, the model comes to the client.
-
-Needs the extra: ``pip install "skae[dask]"``.
-"""
+"""Fits to the rows of a Dask collection, and the methods of the result."""
 
 from copy import deepcopy
 from typing import Any, Self
@@ -10,22 +7,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-try:
-    import distributed
-
-    from skae._cluster.collections import checked, checked_weights, example_of, loaded
-    from skae._cluster.lazy import checked_r2_sums_of, mapped, r2_sums_of, squared_error_of, summed
-    from skae._cluster.rescue import Rescue
-    from skae._cluster.rows import NoWorkersError
-except ImportError as error:
-    raise ImportError('skae.dask needs Dask. Install it with: pip install "skae[dask]"') from error
-
+from skae._cluster.collections import checked, checked_weights, client_of, example_of, loaded
+from skae._cluster.lazy import checked_r2_sums_of, mapped, summed
+from skae._cluster.rescue import Rescue
+from skae._cluster.rows import NoWorkersError
 from skae._compat import InvalidParameterError
 from skae._estimators.base import BaseAutoencoder
 from skae.corruption import Corruption
 from skae.losses._choice import AUTO, loss_for
-
-__all__ = ["DaskAutoencoder", "neg_reconstruction_error", "reconstruction_r2"]
 
 
 class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -37,8 +26,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Parameters
     ----------
     estimator : AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder or ContractiveAutoencoder
-        The autoencoder. It is cloned. `n_jobs`, callbacks, `init="stacked"` and `loss="auto"` are for fits in memory,
-        and refused.
+        The autoencoder. It is cloned. `n_jobs`, callbacks and `loss="auto"` are for fits in memory, and refused.
 
     client : distributed.Client, default=None
         The cluster. None: the client of this process, or of the task that this runs in. It is not pickled.
@@ -61,8 +49,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Notes
     -----
     Equal rows are merged only if they are in one chunk. The chunks of a worker are one part of every sum. The start of
-    the solver "kfac", which takes steps on minibatches, works on rows that are fetched to the client: at most 2^21
-    entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these rows, then. The second
+    the solver "kfac", which takes steps on minibatches, and `init="stacked"` work on rows that are fetched to the
+    client: at most 2^21 entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these rows, then. The second
     moments for "lbfgs" are of at most 4096 fetched rows. To find outliers, one number a row comes to the client.
 
     Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes
@@ -176,16 +164,9 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         """
         self._check_estimator()
         estimator, goes_on = self._to_fit()
-        client, X = _client(self.client), checked(X)
-        if sample_weight is not None:
-            sample_weight = checked_weights(sample_weight, X)
-        example, rescue = example_of(X), Rescue()
-        estimator._validate_params()
-        estimator._validated(example, reset=True)
-        loss = loss_for(estimator.loss, estimator.output_activation, example, None, None)
+        rescue = Rescue()
         try:
-            rows = loaded(client, X, sample_weight, estimator, loss)
-            vars(estimator).update(estimator._fit_loaded(rows, loss, rescue, goes_on))
+            self._fit(estimator, client_of(self.client), checked(X), sample_weight, rescue, goes_on)
         except NoWorkersError as error:
             raise self._rescued(estimator, rescue, error) from None
         self.estimator_ = estimator
@@ -198,6 +179,17 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         if goes_on:
             vars(estimator).update({name: value for name, value in vars(last).items() if name not in vars(estimator)})
         return estimator, goes_on
+
+    @staticmethod
+    def _fit(estimator, client, X, sample_weight, task, goes_on):
+        if sample_weight is not None:
+            sample_weight = checked_weights(sample_weight, X)
+        example = example_of(X)
+        estimator._validate_params()
+        estimator._validated(example, reset=True)
+        loss = loss_for(estimator.loss, estimator.output_activation, example, None, None)
+        rows = loaded(client, X, sample_weight, estimator, loss)
+        vars(estimator).update(estimator._fit_loaded(rows, loss, task, goes_on))
 
     def _rescued(self, estimator, rescue, error):
         """Keep the best iterate of a fit that has lost the cluster, if there is one; return the error to raise."""
@@ -335,7 +327,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             the loss.
         """
         estimator = self._fitted()
-        sums = _summed(_client(self.client), checked_r2_sums_of, estimator, X, sample_weight)
+        sums = summed(client_of(self.client), checked_r2_sums_of, X, sample_weight, estimator)
         return sums.r2(np.finfo(estimator._validated(example_of(X), reset=False).dtype).eps)
 
     def _fitted(self):
@@ -369,11 +361,6 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
                 "its method `prepare` would be given all rows, which are on the workers: leave that method out",
             ),
             (
-                estimator.init == "stacked",
-                "init='stacked'",
-                "its layers are trained on codes in memory: choose 'glorot' or 'pca'",
-            ),
-            (
                 estimator.n_jobs not in (None, 1),
                 "n_jobs",
                 "each of the restarts has the whole cluster: set n_jobs=None",
@@ -397,142 +384,3 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 def _prepares_itself(corruption):
     """Return whether a corruption, or whatever an estimator has in its place, has a `prepare` that is not skae's."""
     return isinstance(corruption, Corruption) and not type(corruption).prepare.__module__.startswith("skae.")
-
-
-def reconstruction_r2(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, client: Any = None) -> float:
-    """Return the share of the variance of X that the estimator's reconstruction explains, by one pass over X.
-
-    `skae.metrics.reconstruction_r2` for Dask collections.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted transformer with `inverse_transform`, or Pipeline of such, for arrays in memory; or a DaskAutoencoder.
-
-    X : Dask array or data frame of shape (n_samples, n_features)
-        Rows to reconstruct.
-
-    y : None
-        Ignored.
-
-    sample_weight : Dask array or series of shape (n_samples,), default=None
-        Weights of the rows; None: equal.
-
-    client : distributed.Client, default=None
-        The cluster. None: that of a DaskAutoencoder, or the client of this process.
-
-    Returns
-    -------
-    float
-        1.0 is perfect, 0.0 is as good as the mean of the scored rows.
-
-    Raises
-    ------
-    TypeError
-        If X or the weights are not Dask collections.
-
-    ValueError
-        If X is not finite, or the weights do not match it.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> from distributed import Client
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.decomposition import PCA
-    >>> from skae.dask import reconstruction_r2
-    >>> X = load_iris().data
-    >>> pca = PCA(n_components=2).fit(X)
-    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
-    >>> share = reconstruction_r2(pca, da.from_array(X, chunks=(50, 4)))
-    >>> round(share, 6) == round(pca.explained_variance_ratio_.sum(), 6)
-    np.True_
-    >>> client.close()
-    """
-    client, fitted = _parts(estimator, client)
-    X = checked(X)
-    dtype = X.dtype if hasattr(X, "dtype") else np.result_type(*X.dtypes)
-    precision = np.finfo(dtype if dtype == np.float32 else np.float64).eps
-    return _summed(client, r2_sums_of, fitted, X, sample_weight).r2(precision)
-
-
-def neg_reconstruction_error(
-    estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, client: Any = None
-) -> float:
-    """Return the negative mean of the squared reconstruction errors of the rows, by one pass over X.
-
-    `skae.metrics.neg_reconstruction_error` for Dask collections.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted transformer with `inverse_transform`, or Pipeline of such, for arrays in memory; or a DaskAutoencoder.
-
-    X : Dask array or data frame of shape (n_samples, n_features)
-        Rows to reconstruct.
-
-    y : None
-        Ignored.
-
-    sample_weight : Dask array or series of shape (n_samples,), default=None
-        Weights of the rows; None: equal.
-
-    client : distributed.Client, default=None
-        The cluster. None: that of a DaskAutoencoder, or the client of this process.
-
-    Returns
-    -------
-    float
-        At most 0.0, in the squared unit of X. Larger is better.
-
-    Raises
-    ------
-    TypeError
-        If X or the weights are not Dask collections.
-
-    ValueError
-        If X is not finite, or the weights do not match it.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> from distributed import Client
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.decomposition import PCA
-    >>> from skae.dask import neg_reconstruction_error
-    >>> X = load_iris().data
-    >>> pca = PCA(n_components=2).fit(X)
-    >>> client = Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0")
-    >>> print(round(neg_reconstruction_error(pca, da.from_array(X, chunks=(50, 4))), 3))
-    -0.101
-    >>> client.close()
-    """
-    client, fitted = _parts(estimator, client)
-    total, weight = _summed(client, squared_error_of, fitted, X, sample_weight)
-    return -float(total / weight)
-
-
-def _parts(estimator, client):
-    """Return the client, and the estimator for chunks."""
-    if isinstance(estimator, DaskAutoencoder):
-        return _client(client or estimator.client), estimator._fitted()
-    return _client(client), estimator
-
-
-def _client(client):
-    """Return the client that is given, or the one of this process."""
-    if client is not None:
-        return client
-    try:
-        return distributed.get_client()
-    except ValueError:
-        raise ValueError(
-            "There is no client of a Dask cluster. Make one, as with client = distributed.Client(), which starts "
-            "workers on this machine, or give client=..."
-        ) from None
-
-
-def _summed(client, function, fitted, X, sample_weight):
-    X = checked(X)
-    weights = None if sample_weight is None else checked_weights(sample_weight, X)
-    return summed(client, function, X, weights, fitted)
