@@ -2,8 +2,8 @@
 
 Value and gradient of the same rows, at the same parameters: in this process by as many threads as there are workers,
 and on a `LocalCluster` of workers of one thread each. The two take turns. The bytes are those that all processes write
-to sockets; what goes to a worker passes through the scheduler, and is counted twice. The agreement is of whole fits, of
-ten configurations.
+to sockets; what goes to a worker passes through the scheduler, and is counted twice. The agreement is of whole fits. Of
+the last one, on a cluster, the draws of the noise are other ones.
 
 The model of the scaling takes the seconds of the sweep over the rows from this machine, a latency and a cost a task
 from calls that do nothing, of 2 to 64 tasks, and a cost a byte from calls that send and return parameters. The model of
@@ -22,7 +22,7 @@ from distributed.comm.tcp import TCP
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
-from skae import AutoencoderTransformer, ContractiveAutoencoder, SparseAutoencoder
+from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._cluster.collections import loaded
 from skae._network.parameters import Layout
 from skae._objective.choice import objective_class
@@ -45,6 +45,8 @@ FITS = {
     "KL sparsity": SparseAutoencoder(20),
     "KL sparsity, tied": SparseAutoencoder(20, tied_weights=True),
     "contraction": ContractiveAutoencoder(10),
+    "denoising, moments": DenoisingAutoencoder(10),
+    "denoising, draws": DenoisingAutoencoder(10, corruption_level=0.5),
 }
 
 
