@@ -41,7 +41,7 @@ def hdf5(X, folder, **options):
 
 
 def chunked_hdf5(X, folder):
-    return hdf5(X, folder, chunks=(30, 5), compression="gzip")
+    return hdf5(X, folder, chunks=(30, 3), compression="gzip")
 
 
 def zarr_array(X, folder, **options):
@@ -449,7 +449,7 @@ def read_only(shape, dtype):
     return out
 
 
-@pytest.mark.parametrize("method", ["transform", "reconstruct"])
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruct"])
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -462,22 +462,45 @@ def read_only(shape, dtype):
 def test_bad_out(method, make, message):
     X = make_rows()
     model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X)
+    X = model.transform(X) if method == "inverse_transform" else X
     result = getattr(model, method)(X)
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(X, out=make(result.shape, result.dtype))
 
 
-@pytest.mark.parametrize("method", ["transform", "reconstruct"])
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruct"])
 def test_out_is_no_frame(method):
     pytest.importorskip("pandas")
     X = make_rows()
-    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X).set_output(transform="pandas")
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X)
+    X = model.transform(X) if method == "inverse_transform" else X
+    result = getattr(model, method)(X)
     with pytest.raises(ValueError, match="out cannot be a frame"):
-        getattr(model, method)(X, out=np.empty((N_ROWS, 4 if method == "transform" else N_FEATURES), X.dtype))
+        getattr(model.set_output(transform="pandas"), method)(X, out=result)
 
 
 def test_out_is_no_metadata():
     assert not hasattr(AutoencoderTransformer(), "set_transform_request")
+    assert not hasattr(AutoencoderTransformer(), "set_inverse_transform_request")
+
+
+def test_codes_in_a_file_are_decoded_into_a_file(source, tmp_path):
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(make_rows())
+    codes = model.transform(make_rows())
+    out = memmap_out((N_ROWS, N_FEATURES), codes.dtype, tmp_path)
+    assert model.inverse_transform(source(codes), out=out) is out
+    assert_array_equal(out, model.inverse_transform(codes))
+
+
+def test_bad_codes_in_a_file(source, tmp_path):
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(make_rows())
+    with pytest.raises(ValueError, match="X has 12 features, but AutoencoderTransformer is expecting 4"):
+        model.inverse_transform(source(make_rows()))
+    codes = model.transform(make_rows())
+    codes[-1, 2] = np.nan
+    (tmp_path / "codes").mkdir()
+    with pytest.raises(ValueError, match=f"Input X contains NaN: row {N_ROWS - 1}, column .*2"):
+        model.inverse_transform(zarr_array(codes, tmp_path / "codes"))
 
 
 def test_callbacks_see_the_file(zarr_source):
