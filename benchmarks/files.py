@@ -173,9 +173,9 @@ def cost(function, *given):
 
 
 def read_once(source):
-    X = in_blocks(source)
-    for start in range(0, len(X), CHUNK_ROWS):
-        X[start : start + CHUNK_ROWS]
+    pages = in_blocks(source)._pages
+    for number in range(len(pages)):
+        pages[number]
 
 
 def rows_together(form):
