@@ -1,9 +1,10 @@
 """Fits to files of h5py, zarr and pyarrow: peak memory at a size beyond memory's bound, and time against an array.
 
 The files are made by this script: rows of a random linear map of 32 factors, clipped to [0, 1] and rounded to 256
-levels, as pixels are. A format is a library and how it stores: "hdf5" (contiguous, not compressed; "hdf5 lzf" and "hdf5
-gzip" are), "zarr" (chunks of 512 rows, its default compression; "zarr lz4", "zarr plain"), "parquet" (row groups of 2,048
-rows, its default compression; "parquet plain" without it and without dictionaries, "parquet 512" in small row groups).
+levels, as pixels are. A format is a library and how it stores: "hdf5" (contiguous, not compressed; "hdf5 lzf" and
+"hdf5 gzip" are), "zarr" (chunks of 512 rows, its default compression; "zarr lz4", "zarr plain"), "parquet" (row groups
+of 2,048 rows, its default compression; "parquet plain" without it and without dictionaries, "parquet 512" in small row
+groups).
 
 1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
    over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak

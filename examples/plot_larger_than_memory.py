@@ -6,19 +6,20 @@ Rows that do not fit into memory can stay in a file: ``fit``, ``transform`` and 
 ``transform(X, out=...)`` writes the codes into another one. It needs the extra ``pip install "skae[files]"``.
 
 The left of the figure shows the peak memory of a fit, from the file and from an array that was read first: the former
-does not grow with the number of rows, except for some bytes a row. The right shows how much of unseen rows a code keeps.
-The linear autoencoder is the same as `~sklearn.decomposition.PCA`; ``IncrementalPCA``, scikit-learn's own for such files,
-approximates it. An autoencoder with hidden layers keeps with 8 numbers a row as much as a linear code with about 12, for
-a longer fit: the table has the seconds.
+does not grow with the number of rows, except for some bytes a row. The right shows how much of unseen rows a code
+keeps. The linear autoencoder is the same as `~sklearn.decomposition.PCA`; ``IncrementalPCA``, scikit-learn's own for
+such files, approximates it, and takes several times as long. An autoencoder with hidden layers keeps with 8 numbers a
+row as much as a linear code with about 12, for a fit that is longer still: the table has the seconds.
 """
 
 # %%
 # A file, written block by block
 # ------------------------------
 #
-# The rows are digits of scikit-learn, turned, stretched and shifted at random, and drawn with 16 x 16 pixels. A generator
-# makes 2,000 of them at a time. 80,000 rows are 82 MB, so that this page is built quickly; nothing below would change
-# with a file of 100 GB. Chunks of all columns of some rows, 1 to 4 MB each, without compression, are read fastest.
+# The rows are digits of scikit-learn, turned, stretched and shifted at random, and drawn with 16 x 16 pixels. A
+# generator makes 2,000 of them at a time. 80,000 rows are 82 MB, so that this page is built quickly; nothing below
+# would change with a file of 80 GB. Chunks of all columns of some rows, without compression, are read fastest; without
+# chunks, as here, rows lie one after the other.
 
 import time
 import tracemalloc
@@ -67,9 +68,9 @@ print(f"The file has {X.nbytes / 1e6:.0f} MB.")
 # Fits to the file
 # ----------------
 #
-# Every estimator of the package takes the dataset itself. ``IncrementalPCA`` needs a loop, because its ``fit`` would load
-# the file. The autoencoder with hidden layers stops after 12 iterations, so that this page is built quickly. It would go
-# on to improve, and warns of that.
+# Every estimator of the package takes the dataset itself. ``IncrementalPCA`` needs a loop, because its ``fit`` would
+# load the file. The autoencoder with hidden layers stops after 12 iterations, so that this page is built quickly. It
+# would go on to improve, and warns of that.
 
 warnings.simplefilter("ignore", ConvergenceWarning)
 N_COMPONENTS = 24

@@ -2,8 +2,8 @@
 Search on a sample, fit on a cluster
 ====================================
 
-``GridSearchCV`` is not made for Dask collections: search on a sample of the rows, and fit the best model to all of them,
-which stay with the workers of the cluster. It needs the extra ``pip install "skae[dask]"``.
+``GridSearchCV`` is not made for Dask collections: search on a sample of the rows, and fit the best model to all of
+them, which stay with the workers of the cluster. It needs the extra ``pip install "skae[dask]"``.
 
 The figure shows the search for the weight decay ``alpha`` of an autoencoder with hidden layers, on a small and on a
 larger sample, with the standard deviations over the folds, and three fits to all rows. The more rows, the higher the
@@ -70,9 +70,9 @@ for n_rows, search in searches.items():
 # The fit, on the cluster
 # -----------------------
 #
-# ``fit`` leaves the rows where they are: each evaluation sends the parameters to the workers and brings back one value and
-# one gradient from each. ``persist`` makes the rows once for all fits. ``score`` is one reduction over a collection,
-# ``transform`` is lazy, and ``estimator_`` is an ordinary autoencoder, without a trace of the cluster.
+# ``fit`` leaves the rows where they are: each evaluation sends the parameters to the workers and brings back one value
+# and one gradient from each. ``persist`` makes the rows once for all fits. ``score`` is one reduction over a
+# collection, ``transform`` is lazy, and ``estimator_`` is an ordinary autoencoder, without a trace of the cluster.
 
 X, X_test = X.persist(), X_test.persist()
 best, scores = search.best_estimator_, {}

@@ -97,9 +97,8 @@ class FileArray:
             return self._pages[first][start - edges[first] : max(start, stop) - edges[first]]
         result = self._room(stop - start, out)
         for number in range(first, self._pages.of_row(stop - 1) + 1):
-            rows = slice(max(start, edges[number]), min(stop, edges[number + 1]))
-            page = self._pages[number]
-            result[rows.start - start : rows.stop - start] = page[rows.start - edges[number] : rows.stop - edges[number]]
+            begin, end = max(start, edges[number]), min(stop, edges[number + 1])
+            result[begin - start : end - start] = self._pages[number][begin - edges[number] : end - edges[number]]
         return result
 
     def _gathered(self, indices, out):

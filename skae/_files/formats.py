@@ -23,19 +23,14 @@ _FILL = "Fill missing entries before they are written to the file."
 
 
 @dataclass(eq=False)
-class _HDF5:
-    """A dataset of h5py."""
+class _Chunked:
+    """A dataset that gives out rows by its slices."""
 
     source: Any
 
-    # Pages that are read at the same time: the library reads one at a time.
-    n_readers: ClassVar[int] = 1
-    # Bytes of a page of several chunks.
+    # Pages that are read at a time, and their bytes if they have several chunks.
+    n_readers: ClassVar[int]
     page_bytes: ClassVar[int] = 2**21
-
-    def __post_init__(self):
-        if not self.source.id:
-            raise ValueError("The file of X is closed: keep it open while X is used.")
 
     @property
     def shape(self):
@@ -61,13 +56,22 @@ class _HDF5:
         return np.ascontiguousarray(self.source[start:stop], dtype=dtype)
 
 
-class _Zarr(_HDF5):
-    """An array of zarr."""
+@dataclass(eq=False)
+class _HDF5(_Chunked):
+    """A dataset of h5py, which reads one slice at a time whatever asks for more."""
 
-    n_readers = os.cpu_count() or 1
+    n_readers: ClassVar[int] = 1
 
     def __post_init__(self):
-        pass
+        if not self.source.id:
+            raise ValueError("The file of X is closed: keep it open while X is used.")
+
+
+@dataclass(eq=False)
+class _Zarr(_Chunked):
+    """An array of zarr."""
+
+    n_readers: ClassVar[int] = os.cpu_count() or 1
 
 
 @dataclass(eq=False)

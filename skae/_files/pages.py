@@ -1,4 +1,4 @@
-"""Pages of a file: the rows that are read and decoded together, the last ones of them kept, the next ones read ahead."""
+"""Pages of a file: the rows that are read and decoded together, the last of them kept, the next ones read ahead."""
 
 import os
 from bisect import bisect_right
