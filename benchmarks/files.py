@@ -1,8 +1,10 @@
 """Fits to files of h5py, zarr and pyarrow: peak memory at a size beyond memory's bound, and time against an array.
 
 The files are made by this script: rows of a random linear map of 32 factors, clipped to [0, 1] and rounded to 256
-levels, as pixels are. Formats: "hdf5" (contiguous, not compressed), "zarr" (chunks of 512 rows, its default
-compression), "parquet" (row groups of 2,048 rows, its default compression).
+levels, as pixels are. A format is a library and how it stores: "hdf5" (contiguous, not compressed; "hdf5 lzf" and
+"hdf5 gzip" are), "zarr" (chunks of 512 rows, its default compression; "zarr lz4", "zarr plain"), "parquet" (row groups
+of 2,048 rows, its default compression; "parquet plain" without it and without dictionaries, "parquet 512" in small row
+groups).
 
 1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
    over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
@@ -10,17 +12,21 @@ compression), "parquet" (row groups of 2,048 rows, its default compression).
    does not count what is kept for each row whatever its width (weights, hashes, losses): the last column is the excess
    in bytes a row.
 2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
-   process. Median of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
-   that the disk keeps up.
+   process. Medians of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
+   that the disk keeps up. CPU seconds are those of all threads of the process: the load of the machine moves them
+   less. Costs are in nanoseconds of CPU an entry: of the fit from the array, over the entries that its passes read,
+   and of decoding alone.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -35,6 +41,14 @@ from skae._files.formats import in_blocks
 from skae._files.pages import Pages
 
 N_FEATURES, CHUNK_ROWS, GROUP_ROWS = 784, 512, 2048
+# How a library writes a format, if not by its defaults.
+OPTIONS = {
+    "hdf5 lzf": {"chunks": (CHUNK_ROWS, N_FEATURES), "compression": "lzf"},
+    "hdf5 gzip": {"chunks": (CHUNK_ROWS, N_FEATURES), "compression": "gzip"},
+    "zarr lz4": {"compressors": zarr.codecs.BloscCodec(cname="lz4")},
+    "zarr plain": {"compressors": None},
+    "parquet plain": {"compression": "none", "use_dictionary": False},
+}
 CASES = ("lbfgs", "lbfgs, KL", "kfac", "varpro", "svd", "transform", "reconstruct", "score")
 
 
@@ -58,6 +72,7 @@ def parse():
     arguments.add_argument("--cases", nargs="+", default=[*CASES])
     arguments.add_argument("--folder", help="where the files are made (default: the system's)")
     arguments.add_argument("--units", type=int, default=64)
+    arguments.add_argument("--small-units", type=int, nargs="+", default=[16, 64, 256], help="of fits to small files")
     arguments.add_argument("--iterations", type=int, default=2, help="of a fit to the large file")
     arguments.add_argument("--small-iterations", type=int, default=10, help="of a fit to the small file")
     arguments.add_argument("--maxcor", type=int, default=10)
@@ -111,40 +126,62 @@ def large_files(folder, arguments):
 def small_files(folder, arguments):
     n_rows = int(arguments.small_gb * 1e9 / (4 * N_FEATURES))
     print_header(
-        f"A fit to a file over one to an array: {n_rows} x {N_FEATURES} float32, {arguments.units} units, at most "
-        f"{arguments.small_iterations} iterations, medians of {arguments.repeats} pairs"
+        f"A fit to a file over one to an array: {n_rows} x {N_FEATURES} float32, at most {arguments.small_iterations} "
+        f"iterations, medians of {arguments.repeats} pairs"
     )
-    print_columns("format", "what", "array (s)", "file (s)", "ratio", "least", "largest", "same fit")
+    columns = ("decode (ns)", "what", "units", "fit (ns)", "ratio of CPU", "ratio of seconds", "least", "largest")
+    print_columns("format", *columns, "passes", "same fit")
     for form in arguments.formats:
         path = make(folder, form, n_rows)
-        X = np.concatenate(list(blocks_of_rows(n_rows, GROUP_ROWS if form == "parquet" else CHUNK_ROWS)))
+        X = np.concatenate(list(blocks_of_rows(n_rows, rows_together(form))))
         assert X.dtype == np.float32
-        for case in (case for case in arguments.cases if case in FITS):
-            options = {"max_iter": arguments.small_iterations, "random_state": 0, "tol": 0} | FITS[case]
-            model = AutoencoderTransformer(arguments.units, **options)
-            with opened(path, form) as source:
-                model.fit(source)
-                times = []
-                for _ in range(arguments.repeats):
-                    of_array, from_array = timed(model.fit, X), model.loss_
-                    times.append((of_array, timed(model.fit, source)))
-            ratios = [of_file / of_array for of_array, of_file in times]
-            print_row(
-                form,
-                case,
-                *(f"{median(column):.2f}" for column in zip(*times, strict=True)),
-                f"{median(ratios):.2f}",
-                f"{min(ratios):.2f}",
-                f"{max(ratios):.2f}",
-                "yes" if np.isclose(from_array, model.loss_, rtol=1e-6) else f"{from_array:.6g}, {model.loss_:.6g}",
-            )
+        with opened(path, form) as source:
+            decoding = min(cost(read_once, source)[0] for _ in range(arguments.repeats))
+            for case in (case for case in arguments.cases if case in FITS):
+                for units in arguments.small_units:
+                    options = {"max_iter": arguments.small_iterations, "random_state": 0, "tol": 0} | FITS[case]
+                    row = compare(AutoencoderTransformer(units, **options), X, source, arguments.repeats)
+                    print_row(form, f"{decoding / X.size * 1e9:.1f}", case, units, *row)
         remove(path)
 
 
-def timed(function, *given):
-    start = perf_counter()
+def compare(model, X, source, repeats):
+    """Return a row of the table: fits to an array and to the file of the same rows."""
+    model.fit(source)
+    pairs = []
+    with count_rows_read() as n_read:
+        for _ in range(repeats):
+            of_array, from_array = cost(model.fit, X), model.loss_
+            pairs.append((*of_array, *cost(model.fit, source)))
+    cpu, ratios = [b / a for a, _, b, _ in pairs], [b / a for _, a, _, b in pairs]
+    passes = sum(n_read) / len(X) / repeats
+    return (
+        f"{median(a for a, *_ in pairs) / passes / X.size * 1e9:.1f}",
+        f"{median(cpu):.2f}",
+        f"{median(ratios):.2f}",
+        f"{min(ratios):.2f}",
+        f"{max(ratios):.2f}",
+        f"{passes:.1f}",
+        "yes" if np.isclose(from_array, model.loss_, rtol=1e-6) else f"{from_array:.6g}, {model.loss_:.6g}",
+    )
+
+
+def cost(function, *given):
+    """Return the CPU seconds of all threads and the seconds of a call."""
+    cpu, start = process_time(), perf_counter()
     function(*given)
-    return perf_counter() - start
+    return process_time() - cpu, perf_counter() - start
+
+
+def read_once(source):
+    pages = in_blocks(source)._pages
+    for number in range(len(pages)):
+        pages[number]
+
+
+def rows_together(form):
+    """Return how many rows are written at a time."""
+    return {"parquet 512": 512}.get(form, GROUP_ROWS if form.startswith("parquet") else CHUNK_ROWS)
 
 
 def blocks_of_rows(n_rows, size=CHUNK_ROWS):
@@ -160,10 +197,10 @@ def blocks_of_rows(n_rows, size=CHUNK_ROWS):
 def make(folder, form, n_rows):
     """Make a file, and return its path."""
     path, shape = folder / form, (n_rows, N_FEATURES)
-    if form == "parquet":
+    if form.startswith("parquet"):
         schema = pa.schema([(f"pixel{number}", pa.float32()) for number in range(N_FEATURES)])
-        with pq.ParquetWriter(path, schema) as writer:
-            for block in blocks_of_rows(n_rows, GROUP_ROWS):
+        with pq.ParquetWriter(path, schema, **OPTIONS.get(form, {})) as writer:
+            for block in blocks_of_rows(n_rows, rows_together(form)):
                 writer.write_table(pa.table([*block.T], schema=schema))
         return path
     with opened(path, form, shape) as result:
@@ -177,15 +214,15 @@ class opened:
     """A file's array: an existing one, or a new one of a shape."""
 
     def __init__(self, path, form, shape=None):
-        self.file = None
-        if form == "parquet":
+        self.file, options = None, OPTIONS.get(form, {})
+        if form.startswith("parquet"):
             self.array = self.file = pq.ParquetFile(path)
-        elif form == "zarr":
-            options = {"shape": shape, "chunks": (CHUNK_ROWS, shape[1]), "dtype": "f4"} if shape else {}
+        elif form.startswith("zarr"):
+            options = {"shape": shape, "chunks": (CHUNK_ROWS, N_FEATURES), "dtype": "f4"} | options
             self.array = zarr.create_array(path, **options) if shape else zarr.open_array(path, mode="r")
         else:
             self.file = h5py.File(path, "w" if shape else "r")
-            self.array = self.file.create_dataset("X", shape, "f4") if shape else self.file["X"]
+            self.array = self.file.create_dataset("X", shape, "f4", **options) if shape else self.file["X"]
 
     def __enter__(self):
         return self.array
@@ -210,26 +247,27 @@ def run_case(case, form, path, units, iterations, maxcor):
     with opened(path, form) as X:
         fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(in_blocks(X)[:CHUNK_ROWS]))
         width = {"transform": units, "reconstruct": N_FEATURES}.get(case)
-        n_rows = X.metadata.num_rows if form == "parquet" else X.shape[0]
-        n_read = count_rows_read()
+        n_rows = X.metadata.num_rows if form.startswith("parquet") else X.shape[0]
         _give_back_freed_memory()
         _can_reset_peak()
         before, start = _status("VmRSS"), perf_counter()
-        if width:
-            with opened(f"{path}.out", "hdf5", (n_rows, width)) as out:
-                getattr(fitted, case)(X, out=out)
-        elif case == "score":
-            fitted.score(X)
-        else:
-            AutoencoderTransformer(units, max_iter=iterations, **options).fit(X)
+        with count_rows_read() as n_read:
+            if width:
+                with opened(f"{path}.out", "hdf5", (n_rows, width)) as out:
+                    getattr(fitted, case)(X, out=out)
+            elif case == "score":
+                fitted.score(X)
+            else:
+                AutoencoderTransformer(units, max_iter=iterations, **options).fit(X)
         seconds = perf_counter() - start
         peak = _status("VmHWM") - before
     Path(f"{path}.out").unlink(missing_ok=True)
     return {"peak": peak, "seconds": seconds, "passes": sum(n_read) / n_rows}
 
 
+@contextmanager
 def count_rows_read():
-    """Return a list to which the number of rows of every page that is read is added from now on."""
+    """Yield a list to which the number of rows of every page that is read inside is added."""
     numbers, decoded = [], Pages._decoded
 
     def counted(pages, number):
@@ -237,8 +275,8 @@ def count_rows_read():
         numbers.append(len(rows))
         return rows
 
-    Pages._decoded = counted
-    return numbers
+    with mock.patch.object(Pages, "_decoded", counted):
+        yield numbers
 
 
 if __name__ == "__main__":

@@ -84,13 +84,14 @@ shutil.copytree(ROOT / "examples", _EXAMPLES, ignore=shutil.ignore_patterns("__p
 if not (_EXAMPLES / "GALLERY_HEADER.rst").exists():
     shutil.copy(HERE / "gallery_header.rst", _EXAMPLES / "GALLERY_HEADER.rst")
 
-# Without the extra, its example is shown but not run.
-_HAS_ONNX = all(find_spec(name) for name in ("skl2onnx", "onnxruntime"))
+# Without the extra that it needs, an example is shown but not run.
+_NEEDS = {"onnx": ["skl2onnx", "onnxruntime"], "larger_than_memory": ["h5py"], "search_then_cluster": ["distributed"]}
+_NOT_RUN = [example for example, packages in _NEEDS.items() if not all(map(find_spec, packages))]
 
 sphinx_gallery_conf = {
     "examples_dirs": ["_build/examples"],
     "gallery_dirs": ["auto_examples"],
-    "filename_pattern": "plot_" if _HAS_ONNX else "plot_(?!onnx)",
+    "filename_pattern": f"plot_(?!{'|'.join(_NOT_RUN)})" if _NOT_RUN else "plot_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "min_reported_time": 5,

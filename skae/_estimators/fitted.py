@@ -15,6 +15,7 @@ from skae import metrics
 from skae._compat import feature_names, in_input_container
 from skae._estimators.description import Described
 from skae._files.array import FileArray
+from skae._files.formats import in_blocks
 from skae._files.sink import sink_for
 from skae._network.network import decode, encode, encoder_jacobian, entry_losses, excess_losses, network_of
 from skae._network.parameters import Parameters
@@ -108,6 +109,7 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
     # `out` is no metadata, which a Pipeline would route.
     __metadata_request__transform = {"out": UNUSED}
+    __metadata_request__inverse_transform = {"out": UNUSED}
 
     def __getstate__(self):
         state = dict(super().__getstate__(), _skae_version=__version__)
@@ -184,40 +186,35 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
             lambda block, out: encode(network, rows, block, out), rows, self.n_components_, given=out
         )
 
-    def inverse_transform(self, X: MatrixLike) -> np.ndarray:
+    def inverse_transform(self, X: MatrixLike, out: Any = None) -> Any:
         """Decode codes.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components_)
+        X : {array-like, file} of shape (n_samples, n_components_)
             Codes.
+
+        out : {ndarray, memmap, zarr.Array, h5py.Dataset} of shape (n_samples, n_features), default=None
+            Where to write the result, block by block; of the dtype of the result, which is float32 if the estimator
+            was fitted to float32 and X is float32, and float64 otherwise. If None, a new array.
 
         Returns
         -------
         ndarray or DataFrame of shape (n_samples, n_features)
             The reconstructions, through the link of the loss; a frame with the names of the input's features if
-            `set_output` asks for one.
+            `set_output` asks for one; `out` if that is given.
 
         Raises
         ------
         ValueError
-            If X is not a finite 2D array of the width of the code.
+            If X is not a finite 2D array of the width of the code, or `out` cannot take the result, as in
+            `transform`.
         """
-        network = self.network_
-        refuse_masked(X)
-        codes = check_array(X, dtype=FLOATS, input_name="X", estimator=self)
-        if codes.shape[1] != self.n_components_:
-            raise ValueError(
-                f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
-                "features as input: inverse_transform takes codes."
-            )
-        names, own = feature_names(X), self.get_feature_names_out()
-        if names is not None and sorted(names) == sorted(own) and list(names) != list(own):
-            raise ValueError(
-                f"The columns of X are those of the codes in another order: inverse_transform takes {list(own)}."
-            )
-        decoded = self._blockwise(lambda block, out: decode(network, codes[block], out), codes, self.n_features_in_)
-        return in_input_container(self, decoded, X)
+        network, codes = self.network_, self._validated_codes(X)
+        decoded = self._blockwise(
+            lambda block, out: decode(network, codes[block], out), codes, self.n_features_in_, given=out
+        )
+        return decoded if out is not None else in_input_container(self, decoded, X)
 
     def reconstruct(self, X: MatrixLike, out: Any = None) -> Any:
         """Encode and decode X.
@@ -393,6 +390,25 @@ class FittedMethods(OnnxMixin, Described, ClassNamePrefixFeaturesOutMixin, Trans
 
     def _validated(self, X, reset):
         return validated_input(self, X, reset)
+
+    def _validated_codes(self, X):
+        refuse_masked(X)
+        given = in_blocks(X)
+        if isinstance(given, FileArray):
+            codes, names = given.small_or_file(), feature_names(given.header)
+        else:
+            codes, names = check_array(X, dtype=FLOATS, input_name="X", estimator=self), feature_names(X)
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"X has {codes.shape[1]} features, but {type(self).__name__} is expecting {self.n_components_} "
+                "features as input: inverse_transform takes codes."
+            )
+        own = self.get_feature_names_out()
+        if names is not None and sorted(names) == sorted(own) and list(names) != list(own):
+            raise ValueError(
+                f"The columns of X are those of the codes in another order: inverse_transform takes {list(own)}."
+            )
+        return codes
 
     def _validated_target(self, X):
         check_is_fitted(self)

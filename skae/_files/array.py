@@ -49,9 +49,13 @@ class FileArray:
 
     def __getitem__(self, rows):
         """Return the rows of a slice, of a mask, or of an array of indices as an ndarray, not to be written to."""
+        return self.read(rows)
+
+    def read(self, rows, out=None):
+        """Return the same rows: a view, or in the first rows of `out` if that is given."""
         if isinstance(rows, slice) and self._indices is None and rows.step in (None, 1):
-            return self._stretch(*rows.indices(len(self))[:2])
-        return self._gathered(self._in_file(rows))
+            return self._stretch(*rows.indices(len(self))[:2], out)
+        return self._gathered(self._in_file(rows), out)
 
     def select(self, rows):
         """Return the rows of a mask, or of an increasing array of indices, as a FileArray; they are not read yet."""
@@ -86,26 +90,34 @@ class FileArray:
             rows = np.flatnonzero(rows)
         return rows if self._indices is None else self._indices[rows]
 
-    def _stretch(self, start, stop):
+    def _stretch(self, start, stop, out):
         """Return the rows of the file from `start` to `stop`: a view if they are on one page."""
-        first, last = self._pages.of_rows(np.array([start, max(start, stop - 1)]))
-        edges = self._pages.edges
-        parts = [
-            self._pages[number][max(0, start - edges[number]) : max(0, stop - edges[number])]
-            for number in range(first, last + 1)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        edges, first = self._pages.edges, self._pages.of_row(start)
+        if stop <= edges[first + 1]:
+            return self._pages[first][start - edges[first] : max(start, stop) - edges[first]]
+        result = self._room(stop - start, out)
+        for number in range(first, self._pages.of_row(stop - 1) + 1):
+            begin, end = max(start, edges[number]), min(stop, edges[number + 1])
+            result[begin - start : end - start] = self._pages[number][begin - edges[number] : end - edges[number]]
+        return result
 
-    def _gathered(self, indices):
+    def _gathered(self, indices, out):
         """Return rows of the file, page by page."""
-        result = np.empty((len(indices), self.shape[1]), self.dtype)
+        result = self._room(len(indices), out)
         of_rows = self._pages.of_rows(indices)
         for number in np.unique(of_rows):
             at = np.flatnonzero(of_rows == number)
-            result[at] = self._pages[number][indices[at] - self._pages.edges[number]]
+            rows = indices[at] - self._pages.edges[number]
+            if at[-1] - at[0] < len(at):  # one after the other, as in every pass
+                np.take(self._pages[number], rows, axis=0, out=result[at[0] : at[-1] + 1], mode="clip")
+            else:
+                result[at] = self._pages[number][rows]
         return result
+
+    def _room(self, n_rows, out):
+        return np.empty((n_rows, self.shape[1]), self.dtype) if out is None else out[:n_rows]
 
 
 def selected(X, rows):
-    """Return the rows of X that a mask or an increasing array of indices chooses; of a file without reading them."""
-    return X.select(rows) if isinstance(X, FileArray) else X[rows]
+    """Return the rows of X that a mask or an increasing array of indices chooses; of a file as `small_or_file` does."""
+    return X.select(rows).small_or_file() if isinstance(X, FileArray) else X[rows]

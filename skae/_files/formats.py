@@ -3,18 +3,19 @@
 The libraries are optional. An object of one is recognised without importing any.
 """
 
+import os
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from skae._files.array import FileArray
 from skae._files.pages import Pages
 
-# Entries of a page of several chunks or row groups, and the size in bytes from which a single one is too large.
-_PAGE_ENTRIES, _LARGE = 2**19, 2**25
+# Size in bytes from which a single chunk or row group is too large.
+_LARGE = 2**25
 
 _FLOATS = [np.float32, np.float64]
 
@@ -23,13 +24,13 @@ _FILL = "Fill missing entries before they are written to the file."
 
 @dataclass(eq=False)
 class _Chunked:
-    """A dataset of h5py, or an array of zarr."""
+    """A dataset that gives out rows by its slices."""
 
     source: Any
 
-    def __post_init__(self):
-        if not getattr(self.source, "id", True):  # h5py's id of a closed file is false
-            raise ValueError("The file of X is closed: keep it open while X is used.")
+    # Pages that are read at a time, and their bytes if they have several chunks.
+    n_readers: ClassVar[int]
+    page_bytes: ClassVar[int] = 2**21
 
     @property
     def shape(self):
@@ -56,15 +57,39 @@ class _Chunked:
 
 
 @dataclass(eq=False)
+class _HDF5(_Chunked):
+    """A dataset of h5py, which reads one slice at a time whatever asks for more."""
+
+    n_readers: ClassVar[int] = 1
+
+    def __post_init__(self):
+        if not self.source.id:
+            raise ValueError("The file of X is closed: keep it open while X is used.")
+
+
+@dataclass(eq=False)
+class _Zarr(_Chunked):
+    """An array of zarr."""
+
+    n_readers: ClassVar[int] = os.cpu_count() or 1
+
+
+@dataclass(eq=False)
 class _Parquet:
     """A ParquetFile of pyarrow, without the index columns of a pandas frame."""
 
     source: Any
 
+    # The library's own threads share the columns of a page.
+    n_readers: ClassVar[int] = 1
+    # A column costs some microseconds at each reading, whatever its length.
+    page_bytes: ClassVar[int] = 2**23
+
     def __post_init__(self):
         schema, metadata = self.source.schema_arrow, self.source.metadata
         index = (schema.pandas_metadata or {}).get("index_columns", [])
         self._fields = [field for field in schema if field.name not in index]
+        self._is_uniform = len({field.type for field in self._fields}) == 1 and self.dtypes[0].kind != "b"
         # The first row of each row group, and the number of rows.
         self._edges = np.cumsum(
             [0, *(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))]
@@ -108,24 +133,28 @@ class _Parquet:
         return ends[kept]
 
     def read(self, start, stop, dtype):
-        edges, names = self._edges, [field.name for field in self._fields]
-        groups = np.flatnonzero((edges[:-1] >= start) & (edges[1:] <= stop)).tolist()
-        table = self.source.read_row_groups(groups, columns=names).select(names)
-        result = np.empty((stop - start, len(names)), dtype)
+        groups = np.flatnonzero((self._edges[:-1] >= start) & (self._edges[1:] <= stop)).tolist()
+        names = [field.name for field in self._fields]
+        table = self.source.read_row_groups(groups, columns=names).select(names).combine_chunks()
         for number, values in enumerate(table.columns):
             if values.null_count:
                 raise ValueError(
                     f"Input X contains NaN: column {self.column(number)} has null entries in the rows from {start} to "
                     f"{stop - 1}. {_FILL}"
                 )
+        if self._is_uniform:  # the library transposes faster than NumPy, column by column
+            (batch,) = table.to_batches()
+            return batch.to_tensor().to_numpy().astype(dtype, copy=False)
+        result = np.empty(table.shape, dtype)
+        for number, values in enumerate(table.columns):
             result[:, number] = values.to_numpy()
         return result
 
 
 # The classes that are read in blocks: where they are, and how.
 _FORMATS = [
-    ("h5py", "Dataset", _Chunked),
-    ("zarr", "Array", _Chunked),
+    ("h5py", "Dataset", _HDF5),
+    ("zarr", "Array", _Zarr),
     ("pyarrow.parquet", "ParquetFile", _Parquet),
 ]
 
@@ -156,14 +185,15 @@ def _file_array(source):
         _check_finite(rows, start, source)
         return rows
 
-    edges, row_bytes = source.edges(max(1, _PAGE_ENTRIES // shape[1])), shape[1] * dtype.itemsize
+    row_bytes = shape[1] * dtype.itemsize
+    edges = source.edges(max(1, source.page_bytes // row_bytes))
     _warn_of_large(int(np.diff(edges).max()), row_bytes)
-    return FileArray(Pages(read, edges, row_bytes), shape[1], dtype, source.header)
+    return FileArray(Pages(read, edges, row_bytes, source.n_readers), shape[1], dtype, source.header)
 
 
 def _check_finite(rows, start, source):
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum(dtype=np.float64)) or np.isfinite(rows).all():
+        if np.isfinite(rows.sum()) or np.isfinite(rows).all():
             return
     row, column = np.argwhere(~np.isfinite(rows))[0]
     what, advice = ("NaN", _FILL) if np.isnan(rows[row, column]) else ("infinity", "Such rows must be left out.")

@@ -199,7 +199,7 @@ class DenseRows(Rows):
         return self.X[rows]
 
     def centred_by(self, offset, rows=_EVERY, scratch=None):
-        block = self.X[rows]
+        block = self.dense(rows, scratch)
         if not offset.any():
             return Dense(block)
         return Dense(np.subtract(block, offset, out=None if scratch is None else scratch[: len(block)]))
@@ -208,7 +208,7 @@ class DenseRows(Rows):
         return self.X[:, columns]
 
     def squared_deviations(self, centre, rows=_EVERY, scratch=None):
-        block = self.X[rows]
+        block = self.dense(rows, scratch)
         out = None if scratch is None else scratch[: len(block)]
         deviations = np.subtract(block, centre, out=out)
         return Dense(np.square(deviations, out=deviations))
@@ -306,6 +306,9 @@ class FileRows(DenseRows):
 
     def together(self, order):
         return self.X.together(order)
+
+    def dense(self, rows=_EVERY, scratch=None):
+        return self.X.read(rows, scratch)
 
     def dense_columns(self, columns):
         result = np.empty((len(self), columns.stop - columns.start), self.dtype)

@@ -15,6 +15,7 @@ import skae._files.pages
 import skae._objective.noise
 import skae._rows.distinct
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
+from skae._files.array import FileArray, selected
 from skae._files.formats import in_blocks
 from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
@@ -41,7 +42,7 @@ def hdf5(X, folder, **options):
 
 
 def chunked_hdf5(X, folder):
-    return hdf5(X, folder, chunks=(30, 5), compression="gzip")
+    return hdf5(X, folder, chunks=(30, 3), compression="gzip")
 
 
 def zarr_array(X, folder, **options):
@@ -79,7 +80,9 @@ def zarr_source(tmp_path):
 def every_file_is_large(monkeypatch):
     """Files of any size are read in small pages, of which memory holds few; X in memory is treated as large too."""
     monkeypatch.setattr(skae._files.array, "_SMALL", 0)
-    monkeypatch.setattr(skae._files.formats, "_PAGE_ENTRIES", 100 * N_FEATURES)
+    for _, _, form in skae._files.formats._FORMATS:
+        monkeypatch.setattr(form, "page_bytes", 400 * N_FEATURES)
+    monkeypatch.setattr(skae._files.formats._Zarr, "n_readers", 2)
     monkeypatch.setattr(skae._rows.distinct, "_SMALL", 0)
     monkeypatch.setattr(skae._objective.noise, "_SMALL", 0)
 
@@ -87,7 +90,7 @@ def every_file_is_large(monkeypatch):
 @pytest.fixture
 def few_pages_are_kept(monkeypatch):
     monkeypatch.setattr(skae._files.pages, "_KEPT_BYTES", 1)
-    monkeypatch.setattr(skae._files.pages, "_MIN_KEPT", 3)
+    monkeypatch.setattr(skae._files.pages, "_MIN_KEPT", 2)
 
 
 def assert_same_fit(model, other):
@@ -207,13 +210,36 @@ def test_rows_are_those_of_the_array(chosen, source):
     assert_allclose(rows.combine(coefficients, mean, SERIAL), (X - mean).T @ coefficients, atol=1e-4)
 
 
+@pytest.mark.usefixtures("few_pages_are_kept")
+@pytest.mark.parametrize("chosen", [slice(None), np.arange(3, N_ROWS, 2)], ids=["all", "some"])
+def test_rows_of_several_pages_are_read_into_scratch(chosen, source):
+    X, file = make_rows(), in_blocks(source(make_rows()))
+    if not isinstance(chosen, slice):
+        X, file = X[chosen], file.select(chosen)
+    rows, scratch, several = rows_of(file), np.empty((300, N_FEATURES), X.dtype), slice(5, 290)
+    block, mean = rows.dense(several, scratch), X.mean(axis=0)
+    assert np.shares_memory(block, scratch)
+    assert_array_equal(block, X[several])
+    assert_array_equal(rows.centred_by(mean, several, scratch).entries, X[several] - mean)
+    assert_array_equal(rows.squared_deviations(mean, several, scratch).entries, (X[several] - mean) ** 2)
+
+
+def test_few_rows_of_a_file_are_taken_into_memory(zarr_source, monkeypatch):
+    monkeypatch.setattr(skae._files.array, "_SMALL", 100 * N_FEATURES)
+    X, is_held_out = make_rows(), np.arange(N_ROWS) % 7 == 0
+    file = in_blocks(zarr_source(X))
+    assert_array_equal(selected(file, is_held_out), X[is_held_out], strict=True)
+    assert isinstance(selected(file, ~is_held_out), FileArray)
+
+
 def test_rows_of_a_file_cannot_be_written_to(source):
     with pytest.raises(ValueError, match="read-only"):
         in_blocks(source(make_rows()))[:5][...] = 0
 
 
 @pytest.mark.usefixtures("few_pages_are_kept")
-def test_an_order_brings_the_rows_of_a_page_together(zarr_source):
+def test_an_order_brings_the_rows_of_a_page_together(zarr_source, monkeypatch):
+    monkeypatch.setattr(skae._files.formats._Zarr, "n_readers", 1)
     file, rng = in_blocks(zarr_source(make_rows(6400))), np.random.default_rng(0)
     order = rng.permutation(6400)
     result = file.together(order)
@@ -234,16 +260,17 @@ def test_equal_rows_of_a_file_are_merged(zarr_source):
     assert len(of_file.weights) == 40
 
 
-def test_pages_are_read_once_a_pass_and_ahead(zarr_source, monkeypatch):
+@pytest.mark.usefixtures("few_pages_are_kept")
+@pytest.mark.parametrize("n_readers", [1, 2])
+def test_pages_are_read_once_a_pass_and_ahead(n_readers, zarr_source, monkeypatch):
     """Two passes in order over more pages than are kept."""
-    monkeypatch.setattr(skae._files.pages, "_KEPT_BYTES", 1)
-    monkeypatch.setattr(skae._files.pages, "_MIN_KEPT", 3)
+    monkeypatch.setattr(skae._files.formats._Zarr, "n_readers", n_readers)
     file, read = in_blocks(zarr_source(make_rows(6400))), []
     monkeypatch.setattr(file._pages, "_read", lambda start, stop: read.append(start) or np.zeros((stop - start, 1)))
     for start in [*range(0, 6400, 32)] * 2:
         file[start : start + 32]
     file._pages._executor.shutdown()
-    assert read == [*range(0, 6400, 64)] * 2 + [0]
+    assert sorted(read) == sorted([*range(0, 6400, 64)] * 2 + [*range(0, 64 * n_readers, 64)])
 
 
 # Parquet.
@@ -276,6 +303,21 @@ def test_the_index_of_a_frame_is_no_feature(tmp_path):
     model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(pq.ParquetFile(tmp_path / "frame"))
     assert_array_equal(model.feature_names_in_, frame.columns)
     assert model.loss_ == pytest.approx(clone(model).fit(frame).loss_, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "types",
+    [["int8"] * 3, ["uint64"] * 3, ["bool"] * 3, ["float16"] * 3, ["bool", "float32", "int32"], ["uint64", "int64"]],
+    ids=str,
+)
+def test_types_of_columns(types, tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(0, 2 if dtype == "bool" else 100, 300).astype(dtype) for dtype in types]
+    table = pa.table({name(j): column for j, column in enumerate(columns)})
+    pq.write_table(table, tmp_path / "X.parquet", row_group_size=70)
+    rows = in_blocks(pq.ParquetFile(tmp_path / "X.parquet"))[:]
+    assert_array_equal(rows, np.column_stack(columns).astype(np.float64), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +451,7 @@ def read_only(shape, dtype):
     return out
 
 
-@pytest.mark.parametrize("method", ["transform", "reconstruct"])
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruct"])
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -422,22 +464,45 @@ def read_only(shape, dtype):
 def test_bad_out(method, make, message):
     X = make_rows()
     model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X)
+    X = model.transform(X) if method == "inverse_transform" else X
     result = getattr(model, method)(X)
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(X, out=make(result.shape, result.dtype))
 
 
-@pytest.mark.parametrize("method", ["transform", "reconstruct"])
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "reconstruct"])
 def test_out_is_no_frame(method):
     pytest.importorskip("pandas")
     X = make_rows()
-    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X).set_output(transform="pandas")
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(X)
+    X = model.transform(X) if method == "inverse_transform" else X
+    result = getattr(model, method)(X)
     with pytest.raises(ValueError, match="out cannot be a frame"):
-        getattr(model, method)(X, out=np.empty((N_ROWS, 4 if method == "transform" else N_FEATURES), X.dtype))
+        getattr(model.set_output(transform="pandas"), method)(X, out=result)
 
 
 def test_out_is_no_metadata():
     assert not hasattr(AutoencoderTransformer(), "set_transform_request")
+    assert not hasattr(AutoencoderTransformer(), "set_inverse_transform_request")
+
+
+def test_codes_in_a_file_are_decoded_into_a_file(source, tmp_path):
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(make_rows())
+    codes = model.transform(make_rows())
+    out = memmap_out((N_ROWS, N_FEATURES), codes.dtype, tmp_path)
+    assert model.inverse_transform(source(codes), out=out) is out
+    assert_array_equal(out, model.inverse_transform(codes))
+
+
+def test_bad_codes_in_a_file(source, tmp_path):
+    model = AutoencoderTransformer(4, random_state=0, max_iter=3).fit(make_rows())
+    with pytest.raises(ValueError, match="X has 12 features, but AutoencoderTransformer is expecting 4"):
+        model.inverse_transform(source(make_rows()))
+    codes = model.transform(make_rows())
+    codes[-1, 2] = np.nan
+    (tmp_path / "codes").mkdir()
+    with pytest.raises(ValueError, match=f"Input X contains NaN: row {N_ROWS - 1}, column .*2"):
+        model.inverse_transform(zarr_array(codes, tmp_path / "codes"))
 
 
 def test_callbacks_see_the_file(zarr_source):
