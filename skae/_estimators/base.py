@@ -30,7 +30,7 @@ from skae._rows.threads import row_threads
 from skae._solvers.lbfgs import LBFGS
 from skae._solvers.registry import SOLVERS, choose_solver
 from skae._training.diagnosis import examine
-from skae._training.early_stopping import HeldOut, draw_held_out
+from skae._training.early_stopping import HeldOut, HeldOutDraw
 from skae._training.log import Log
 from skae._training.messages import warning_about
 from skae._training.run import Training
@@ -209,18 +209,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _fit_loaded(self, loaded, loss):
         """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        seed, trained_on, held_out = int(held_out_rng.integers(1, 2**63)), None, None
+        seed, draw, held_out = int(held_out_rng.integers(1, 2**63)), None, None
         if self.early_stopping:
-            is_held_out = draw_held_out(len(loaded), self.validation_fraction, seed)
-            trained_on, held_out = ~is_held_out, HeldOut(*loaded.chosen(is_held_out)[:2])
-        rows, weights, firsts = loaded.chosen(trained_on)
+            draw = HeldOutDraw(len(loaded), self.validation_fraction, seed)
+            held_out = HeldOut(*loaded.rows(draw, are_held_out=True))
+        rows, weights = loaded.rows(draw)
         n_samples = loaded.n_samples
         del loaded  # the chosen rows may be copies
         with row_threads() as threads:
             problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
             training = self._make_training(problem, held_out, threads)
         rngs = self._rngs_of_runs(init_rng)
-        return self._trained(training, rngs, [None] * len(rngs), NoTask(), firsts, n_samples, seed)
+        return self._trained(training, rngs, [None] * len(rngs), NoTask(), rows.firsts_of, n_samples, seed)
 
     def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
         """Run the training, once a generator and a start; return the fitted attributes of the best run."""
@@ -291,19 +291,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
-        Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
-        trained on, and the index of the first one that equals each.
+        Returns the rows to train on, their weights, HeldOut or None, and two functions: the first gives the indices of
+        all rows of X that equal those trained on; the second one, given some of these, that of the first one of each.
         """
-        distinct = distinct_rows(X, weights)
-        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
+        distinct, trained_on, held_out = distinct_rows(X, weights), None, None
         if self.early_stopping:
-            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
-            held_out_X, held_out_weights = distinct.take(X, ~trained_on)
+            is_held_out = HeldOutDraw(len(distinct.weights), self.validation_fraction, seed).mask()
+            held_out_X, held_out_weights = distinct.take(X, is_held_out)
             check_targets(loss, held_out_X)
-            held_out = HeldOut(rows_of(held_out_X), held_out_weights)
+            held_out, trained_on = HeldOut(rows_of(held_out_X), held_out_weights), ~is_held_out
         X, weights = distinct.take(X, trained_on)
         check_targets(loss, X)
-        return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
+        return X, weights, held_out, partial(distinct.equal_to, trained_on), distinct.firsts(trained_on)
 
     def _make_problem(self, rows, weights, loss, rng, threads):
         statistics = statistics_of([rows], weights, threads)
@@ -369,7 +368,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             return self._previous_parameters(architecture)
         if self.init != "stacked":
             return None
-        layers = train_layers(self._start_layers(architecture), X, weights, rng)
+        layers = train_layers(self._start_layers(architecture), X, weights[:], rng)
         return unrolled([layer.network_ for layer in layers])
 
     def _start_layers(self, architecture):
@@ -399,7 +398,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
 
     def _warn_about(self, result, verdict, training, firsts):
-        """Warn if the result is poor; return the text or None. `firsts` are where X has each distinct row first."""
+        """Warn if the result is poor; return the text or None. `firsts` gives where X has each of some rows first."""
         problem = training.problem
         own = [
             _assignment(name, getattr(self, name), penalty.weight)
@@ -412,7 +411,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training.limits,
             name=self._name,
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
-            outliers=firsts[problem.outliers],
+            outliers=firsts(problem.outliers),
         )
         if warning is None:
             return None

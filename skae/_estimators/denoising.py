@@ -118,7 +118,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self.corruption
 
     def _noise(self, architecture, rows, weights, rng):
-        prepared = PreparedCorruption(self._corruption(), rows.X, weights)
+        prepared = PreparedCorruption(self._corruption(), rows.X, weights[:])
         if prepared.changes_nothing:
             return None
         reason = prepared.why_not_marginal(architecture, self.penalties)

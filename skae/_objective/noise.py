@@ -13,6 +13,7 @@ from skae._rows.distinct import distinct_rows
 from skae._rows.drawn import DrawnRows
 from skae._rows.statistics import Statistics, root_mean, statistics_of, variances
 from skae._validation import canonical
+from skae._weights import Weights
 from skae.corruption import CORRUPTIONS, Corruption, Moments
 
 # The fixed draws have at least so many rows, unless that takes too many draws: many parameters fit few of them, noise
@@ -101,7 +102,8 @@ class Noise:
         share, filling, _ = self.moments
         mean = (1 - share) * target_statistics.mean + share * filling
         squares = (1 - share) ** 2 * variances([targets], weights, target_statistics.mean, threads)
-        squares += np.bincount(self.group_of, weights, minlength=len(self.variances)) @ self.variances / weights.sum()
+        of_groups = np.bincount(self.group_of, weights[:], minlength=len(self.variances))
+        squares += of_groups @ self.variances / weights.sum()
         return Statistics(mean, root_mean(squares, [targets]) if squares.any() else 0.0)
 
 
@@ -134,7 +136,7 @@ def marginal(prepared, targets, weights, size, rng):
     )
     n_groups = max(1, n_groups)
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
-    totals, sums = np.bincount(group_of, weights, minlength=n_groups), np.zeros((n_groups, n_features))
+    totals, sums = np.bincount(group_of, weights[:], minlength=n_groups), np.zeros((n_groups, n_features))
     for block in targets.blocks():
         rows_of_block, numbers = targets.take(block), group_of[block]
         for number in np.unique(numbers):
@@ -159,7 +161,7 @@ def _grouped(targets, filling, n_groups, rng):
     # k-means squares the squares again.
     unit = max(abs(sample.min()), abs(sample.max())) or 1.0
     sample = sample / unit
-    n_groups = min(n_groups, len(distinct_rows(sample, np.ones(sample.shape[0])).weights))
+    n_groups = min(n_groups, len(distinct_rows(sample, Weights(1.0, sample.shape[0])).weights))
     groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(sample)
     return np.concatenate([groups.predict(squares(targets, block) / unit) for block in targets.blocks()])
 

@@ -46,9 +46,9 @@ class RowBlocks(ABC):
         """How many rows are best read together, or None if that does not matter."""
         return None
 
-    def together(self, order):
-        """Return an order of rows like a random one, an array of indices, in which they are read at a bearable cost."""
-        return order
+    def stretches(self, rng):
+        """Yield arrays of increasing indices, of random parts of the rows that can be read in any order within."""
+        yield np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
 
     def blocks(self, axis=0):
         """Return the slices of X along an axis that are worked on one at a time."""
@@ -74,15 +74,17 @@ class RowBlocks(ABC):
 
         return sum(threads.map(add, [blocks[first::n_threads] for first in range(n_threads)]))
 
-    def sum_and_keep(self, part, threads):
-        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
-        kept = np.empty(len(self))
+    def where(self, part, threads):
+        """Return the increasing indices of the rows at which `part`, a function of a slice, gives a mask that is true.
 
-        def keep(block):
-            total, kept[block] = part(block)
-            return total
+        The function is as in `sum`.
+        """
 
-        return self.sum(keep, threads), kept
+        def numbers(block):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return block.start + np.flatnonzero(part(block))
+
+        return np.concatenate([*threads.map(numbers, self.blocks())])
 
     @abstractmethod
     def dense(self, rows=_EVERY, scratch=None):
@@ -240,7 +242,7 @@ class SparseRows(Rows):
         return self.X.T @ coefficients - np.multiply.outer(mean, coefficients.sum(axis=0))
 
     def second_moment_product(self, shares, mean, threads):
-        X, roots = self.X.astype(np.float64, copy=False), np.sqrt(shares)
+        X, roots = self.X.astype(np.float64, copy=False), np.sqrt(shares[:])
 
         def times(vector):
             return roots * (X @ vector - mean @ vector)
@@ -266,8 +268,8 @@ class FileRows(DenseRows):
         chosen = self.X.select(rows)
         return rows_of(chosen.small_or_file())
 
-    def together(self, order):
-        return self.X.together(order)
+    def stretches(self, rng):
+        return self.X.some_pages(rng)
 
     def dense_columns(self, columns):
         result = np.empty((len(self), columns.stop - columns.start), self.dtype)

@@ -1,0 +1,110 @@
+"""Outliers by sums over rows are those of the plain definition, which sorts all rows."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from skae._objective.outliers import histogram, outliers
+from skae._rows import blocks
+from skae._rows.blocks import rows_of
+from skae._rows.threads import SERIAL
+from skae._weights import Weights
+
+LARGEST, SMALLEST = np.finfo(float).max, np.nextafter(0, 1)
+
+
+def by_sorting(gains, weights):
+    """Rows of more than ten times the weighted median, if they are few and have most of the gain."""
+    order = np.argsort(gains, kind="stable")
+    cumulated = np.cumsum(weights[order])
+    median = gains[order[np.searchsorted(cumulated, cumulated[-1] / 2)]]
+    with np.errstate(over="ignore"):
+        far = gains > 10 * median
+        have_most = weights[far] @ gains[far] > 0.5 * (weights @ gains)
+    are_few = weights[far].sum() <= 0.02 * weights.sum()
+    return np.flatnonzero(far) if are_few and have_most else []
+
+
+def by_sums(gains, weights):
+    """The same, and how many passes it takes after the first one."""
+    rows, passes = rows_of(gains[:, None]), []
+
+    def gains_of(block):
+        passes.append(block.start)
+        return gains[block]
+
+    sums = rows.sum(lambda block: histogram(gains[block], weights[block]), SERIAL)
+    return outliers(sums, gains_of, rows, Weights(weights), SERIAL), passes.count(0)
+
+
+def assert_as_by_sorting(gains, weights):
+    gains = np.asarray(gains, dtype=float)
+    weights = np.ones(len(gains)) if weights is None else np.asarray(weights, dtype=float)
+    assert_array_equal(by_sums(gains, weights)[0], by_sorting(gains, weights))
+
+
+def test_few_rows_with_most_of_the_gain():
+    gains = np.r_[np.ones(98), 60, 60]
+    weights = np.ones(100)
+    assert list(by_sums(gains, weights)[0]) == [98, 99]
+    assert list(by_sums(np.r_[np.ones(98), 20, 20], weights)[0]) == []  # less than half of the gain
+    assert list(by_sums(np.r_[np.ones(90), np.full(10, 60)], weights)[0]) == []  # one row in ten is no outlier
+    assert list(by_sums(gains, np.r_[np.ones(98), 30, 30])[0]) == []  # nor are rows of much weight
+
+
+# Integer weights and few different gains: both sums are exact, and many are equal.
+levels = [
+    0.0,
+    -1e-300,
+    SMALLEST,
+    1e-310,
+    1.0,
+    np.nextafter(1, 2),
+    9.5,
+    10.0,
+    np.nextafter(10, 11),
+    11.0,
+    4000.0,
+    2.0**60,
+]
+bulks = st.lists(st.sampled_from(levels), min_size=1, max_size=60)
+
+
+@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@given(bulks, st.lists(st.sampled_from(levels), max_size=3), st.integers(1, 60), st.data())
+@example([1.0], [], 1, None)
+def test_ties_and_rows_at_the_thresholds(bulk, few, times, data):
+    gains = np.array(bulk * times + few)
+    weights = None
+    if data is not None and data.draw(st.booleans()):
+        weights = data.draw(st.lists(st.integers(1, 4), min_size=len(gains), max_size=len(gains)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "_BLOCK_ENTRIES", 20)
+        assert_as_by_sorting(gains, weights)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_heavy_tails(seed):
+    rng = np.random.default_rng(seed)
+    gains = np.exp(rng.uniform(0.5, 4) * rng.standard_normal(3000)) * 10.0 ** rng.integers(-300, 280)
+    gains[rng.random(3000) < rng.choice([0, 0.3, 0.6])] = 0
+    assert_as_by_sorting(gains, None if seed % 2 else rng.integers(1, 5, 3000))
+
+
+@pytest.mark.parametrize("odd", [np.inf, np.nan, LARGEST, -LARGEST])
+def test_gains_out_of_range(odd):
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert_as_by_sorting([*np.ones(200), odd], None)
+        assert_as_by_sorting(np.full(5, odd), None)
+
+
+def test_one_pass_is_enough_unless_rows_are_near_the_thresholds():
+    rng = np.random.default_rng(0)
+    gains = rng.chisquare(5, 100_000)
+    assert by_sums(gains, np.ones(len(gains)))[1] == 0
+    gains[:100] *= 1e4
+    found, n_passes = by_sums(gains, np.ones(len(gains)))
+    assert n_passes <= 2
+    assert len(found) >= 90
