@@ -170,6 +170,10 @@ class Objective:
         """Return the shares of a block's rows in the mean, a column, or one number: that is a faster factor."""
         if self._row_weights.are_equal:
             return self._row_weights[:1].astype(self._dtype)[0]
+        return self._column(rows)
+
+    def _column(self, rows):
+        """Return the shares of a block's rows, (n_rows, 1)."""
         return self._row_weights[rows].astype(self._dtype)[:, None]
 
     def go_on_with(self, problem):

@@ -104,7 +104,7 @@ def plain_value(objective, architecture, activation, loss, link, penalties, thet
     weights, intercepts = parameters_at(objective, theta)
     g, depth = FUNCTIONS[activation], architecture.depth
     problem = objective._problem
-    X, sample_weight = problem.targets.X, objective._row_weights * len(problem.inputs)
+    X, sample_weight = problem.targets.X, objective._row_weights[:] * len(problem.inputs)
 
     def encode(x):
         for W, b in zip(weights[:depth], intercepts[:depth], strict=True):

@@ -24,6 +24,7 @@ from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import CentredVariables, search_variables
 from skae._variables.start import theta_of
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking, SaltAndPepper, Swap
 from skae.losses import ColumnLosses, make_loss
@@ -78,7 +79,7 @@ def noisy_problem(
     g = ACTIVATIONS[activation]
     architecture = Architecture((X.shape[1], 3), g, g, loss, tied=kind == "tied")
     return make_problem(
-        architecture, tuple(penalties), rows, weights, statistics_of([rows], weights, SERIAL), SERIAL, noise
+        architecture, tuple(penalties), rows, Weights(weights), statistics_of([rows], weights, SERIAL), SERIAL, noise
     )
 
 
