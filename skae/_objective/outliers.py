@@ -47,9 +47,8 @@ def outliers(sums, gains, rows, weights, threads):
     low, high = median.thresholds
     between, beyond = _sums_of_bins(of_bins, low, high)
     while between[0]:
-        # With a threshold anywhere in between.
-        are_many, have_little = beyond[0] > _MOST_OUTLIERS * total, not between[1] + beyond[1] > _MOST_GAIN * total_gain
-        if are_many or have_little:
+        # Wherever the threshold is in between.
+        if beyond[0] > _MOST_OUTLIERS * total or not between[1] + beyond[1] > _MOST_GAIN * total_gain:
             return np.empty(0, dtype=int)
 
         def part(block, low=low, high=high, median=median):
@@ -95,7 +94,7 @@ class _Stretch(NamedTuple):
         """The gains that an outlier exceeds if the median is the first one, or the last one, of the stretch."""
         n_open = _ALL_BITS - self.n_bits
         ends = np.array([self.leading << n_open, ((self.leading + 1) << n_open) - 1], dtype=np.uint64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return (_OUTLYING * _from_ordered(ends)).tolist()
 
     def split(self, gains, weights):

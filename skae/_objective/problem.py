@@ -255,8 +255,6 @@ def _gains(loss, targets, weights, mean, threads):
 
     sums = targets.sum(part, threads)
     means = (sums[:3] / weights.sum()).tolist()
-    if not np.isfinite(means[0]):
-        return means, np.empty(0, dtype=int)
     return means, outliers(sums[3:], gains, targets, weights, threads)
 
 

@@ -59,7 +59,7 @@ class RowBlocks(ABC):
         """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks.
 
         Everything that needs all rows is such a sum. Rows that are elsewhere take the function there: what it uses is
-        these rows, arrays of one entry a row that belong to them, and what can be pickled.
+        these rows, their weights, and what can be pickled.
         """
         blocks = self.blocks(axis)
         n_threads = min(threads.n_threads, len(blocks))
@@ -265,8 +265,7 @@ class FileRows(DenseRows):
     """Rows of a FileArray. Whatever needs all of them makes one pass, a block in memory at a time."""
 
     def take(self, rows):
-        chosen = self.X.select(rows)
-        return rows_of(chosen.small_or_file())
+        return rows_of(self.X[rows])
 
     def stretches(self, rng):
         return self.X.some_pages(rng)
