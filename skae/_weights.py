@@ -4,6 +4,8 @@ from copy import copy
 
 import numpy as np
 
+_NONE = np.empty(0, dtype=int)
+
 
 class Weights:
     """Weights of rows, in float64: `weights[rows]`, of a slice, a mask or an array of indices, is an ndarray.
@@ -20,10 +22,10 @@ class Weights:
     """
 
     def __init__(self, values, n_samples=None):
-        values = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        values = np.array(values, dtype=np.float64, copy=None, ndmin=1)
         self._n_samples = len(values) if n_samples is None else n_samples
-        self._values = values[:1].copy() if len(values) and values.min() == values.max() else values
-        self._divisor, self._removed = 1.0, np.empty(0, dtype=int)
+        self._values = values[:1].copy() if len(values) > 1 and values.min() == values.max() else values
+        self._divisor, self._removed = 1.0, _NONE
 
     def __len__(self):
         return self._n_samples

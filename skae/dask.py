@@ -61,8 +61,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Equal rows are merged only if they are in one chunk. The chunks of a worker are one part of every sum. The start of
     the solver "kfac", which takes steps on minibatches, works on rows that are fetched to the client: at most 2^21
     entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these rows, then. The second
-    moments for "lbfgs" are of at most 4096 fetched rows. Nothing that grows with the number of rows comes to the client,
-    but the numbers of outliers.
+    moments for "lbfgs" are of at most 4096 fetched rows. Nothing else that grows with the number of rows comes to the
+    client but the numbers of outliers, if there are any.
 
     A worker that dies costs the time to make its chunks again. If all are gone, `fit` raises RuntimeError after a
     minute, and is as before the call.

@@ -60,7 +60,7 @@ class FileArray:
         mask = np.asarray(rows)
         if mask.dtype != bool or self._selection is not None:
             mask = np.zeros(int(self._pages.edges[-1]), dtype=bool)
-            mask[self._in_file(rows)] = True
+            mask[self._in_file(slice(None))[rows]] = True
         return FileArray(self._pages, self.shape[1], self.dtype, self.header, Selection(mask))
 
     def some_pages(self, rng):

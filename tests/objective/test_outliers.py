@@ -72,7 +72,7 @@ levels = [
 bulks = st.lists(st.sampled_from(levels), min_size=1, max_size=60)
 
 
-@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@settings(max_examples=200, derandomize=True, database=None, deadline=None)
 @given(bulks, st.lists(st.sampled_from(levels), max_size=3), st.integers(1, 60), st.data())
 @example([1.0], [], 1, None)
 def test_ties_and_rows_at_the_thresholds(bulk, few, times, data):

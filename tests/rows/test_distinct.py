@@ -212,6 +212,38 @@ def test_large_x_without_repeated_rows_is_not_copied():
         assert peak < size / 4
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_the_rule_is_exact_though_few_hashes_are_counted(seed, every_x_is_large, monkeypatch):
+    """Also where the count leaves a doubt: next to half of the rows."""
+    monkeypatch.setattr(skae._rows.distinct, "_COUNTED", 64)
+    rng = np.random.default_rng(seed)
+    n_rows = int(rng.integers(2000, 6000))
+    n_distinct = n_rows // 2 + int(rng.choice([-1000, -100, -1, 0, 1, 2, 100, 900]))
+    sources = np.arange(n_distinct)
+    more = rng.integers(0, rng.choice([1, 3, n_distinct]), n_rows - n_distinct)
+    X = rng.standard_normal((n_distinct, 3))[np.concatenate([sources, more])]
+    weights = np.ones(n_rows)
+    if seed % 2:  # rows that are left out do not count
+        X, weights = np.concatenate([X, rng.standard_normal((500, 3))]), np.concatenate([weights, np.zeros(500)])
+        order = rng.permutation(len(X))
+        X, weights = X[order], weights[order]
+    result = distinct(X, weights)
+    assert (result.numbers is not None) == (2 * n_distinct < n_rows)
+    assert len(result.weights) == (n_distinct if 2 * n_distinct < n_rows else n_rows)
+    assert result.weights.sum() == n_rows
+
+
+def test_the_hashes_of_large_x_are_not_kept():
+    X = np.random.default_rng(0).random((1_000_000, 5), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        distinct_rows(X, Weights(1.0, len(X)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(X)
+
+
 # Fits.
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
