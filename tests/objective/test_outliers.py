@@ -85,6 +85,38 @@ def test_ties_and_rows_at_the_thresholds(bulk, few, times, data):
         assert_as_by_sorting(gains, weights)
 
 
+def bulks_of(rng):
+    """Gains, in order, that differ in their leading bits, or in their last ones alone."""
+    yield np.sort(rng.uniform(1, 3, 2001))
+    yield np.r_[np.full(901, 0.5), 1 + 2.0**-50 * np.sort(rng.integers(0, 2**10, 1100))]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_next_to_the_threshold(seed):
+    """To find the threshold takes all bits of the median."""
+    rng = np.random.default_rng(seed)
+    for bulk in bulks_of(rng):
+        bulk *= 2.0 ** rng.integers(-600, 600)
+        weights = rng.integers(1, 5, len(bulk) + 7) if seed % 2 else np.ones(len(bulk) + 7)
+        limit = 10 * bulk[np.searchsorted(np.cumsum(weights), weights.sum() / 2)]
+        few = [limit, np.nextafter(limit, np.inf), np.nextafter(limit, 0), limit * (1 + 1e-9), limit * (1 - 1e-9)]
+        gains, order = np.r_[bulk, few, [1e7 * limit] * 2], rng.permutation(len(bulk) + 7)
+        found, n_passes = by_sums(gains[order], weights[order])
+        assert sorted(order[found]) == [len(bulk) + number for number in (1, 3, 5, 6)]
+        assert n_passes >= 4
+
+
+def test_rows_at_the_ends_of_what_a_pass_tells_apart():
+    """The median of these gains is between 1 and 5/4, so that of an outlier is beyond 10 to 25/2."""
+    bulk = np.linspace(1.05, 1.2, 1000)
+    highest = 10 * np.nextafter(1.25, 0)
+    assert_array_equal(by_sums(np.r_[bulk, highest, 1e7], np.ones(1002))[0], [1000, 1001])
+    # Many rows are just not far.
+    many = np.r_[bulk, np.full(200, 12.0), [1e7] * 5]
+    many[500:1000] = 1.24
+    assert_array_equal(by_sums(many, np.ones(1205))[0], np.arange(1200, 1205))
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_heavy_tails(seed):
     rng = np.random.default_rng(seed)
