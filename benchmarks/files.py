@@ -9,8 +9,9 @@ groups).
 1. Large files (--gb): every case runs in a process of its own, with few iterations. Passes are the rows that were read,
    over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
    is the kernel's, as in memory.py, above what the process has after a small fit; the bound is that of memory.py. It
-   does not count what is kept for each row whatever its width (weights, hashes, losses): the last column is the excess
-   in bytes a row.
+   does not count what is kept for each row whatever its width: the last column is the excess in bytes a row, which
+   matters for narrow rows (--features 10 --gb 0.4). "memory" among the formats is an array in memory, X itself left
+   out.
 2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
    process. Medians of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
    that the disk keeps up. CPU seconds are those of all threads of the process: the load of the machine moves them
@@ -40,11 +41,12 @@ from skae import AutoencoderTransformer
 from skae._files.formats import in_blocks
 from skae._files.pages import Pages
 
-N_FEATURES, CHUNK_ROWS, GROUP_ROWS = 784, 512, 2048
-# How a library writes a format, if not by its defaults.
+CHUNK_ROWS, GROUP_ROWS = 512, 2048
+EARLY = {f"{case}, early stopping": {**FITS[case], "early_stopping": True} for case in ("lbfgs", "kfac", "varpro")}
+# How a library writes a format, if not by its defaults; chunks are of 512 rows.
 OPTIONS = {
-    "hdf5 lzf": {"chunks": (CHUNK_ROWS, N_FEATURES), "compression": "lzf"},
-    "hdf5 gzip": {"chunks": (CHUNK_ROWS, N_FEATURES), "compression": "gzip"},
+    "hdf5 lzf": {"compression": "lzf"},
+    "hdf5 gzip": {"compression": "gzip"},
     "zarr lz4": {"compressors": zarr.codecs.BloscCodec(cname="lz4")},
     "zarr plain": {"compressors": None},
     "parquet plain": {"compression": "none", "use_dictionary": False},
@@ -69,8 +71,9 @@ def parse():
     arguments.add_argument("--gb", type=float, default=8.0, help="size of the large file; 0 leaves it out")
     arguments.add_argument("--small-gb", type=float, default=0.2, help="size of the small file; 0 leaves it out")
     arguments.add_argument("--formats", nargs="+", default=["hdf5", "zarr", "parquet"])
-    arguments.add_argument("--cases", nargs="+", default=[*CASES])
+    arguments.add_argument("--cases", nargs="+", default=[*CASES], help='also: "lbfgs, early stopping" ...')
     arguments.add_argument("--folder", help="where the files are made (default: the system's)")
+    arguments.add_argument("--features", type=int, default=784)
     arguments.add_argument("--units", type=int, default=64)
     arguments.add_argument("--small-units", type=int, nargs="+", default=[16, 64, 256], help="of fits to small files")
     arguments.add_argument("--iterations", type=int, default=2, help="of a fit to the large file")
@@ -82,9 +85,10 @@ def parse():
 
 
 def large_files(folder, arguments):
-    n_rows = int(arguments.gb * 1e9 / (4 * N_FEATURES))
+    n_features = arguments.features
+    n_rows = int(arguments.gb * 1e9 / (4 * n_features))
     print_header(
-        f"Files of {n_rows} x {N_FEATURES} float32 ({arguments.gb:g} GB), {arguments.units} units, at most "
+        f"Files of {n_rows} x {n_features} float32 ({arguments.gb:g} GB), {arguments.units} units, at most "
         f"{arguments.iterations} iterations"
     )
     columns = (
@@ -100,21 +104,19 @@ def large_files(folder, arguments):
     )
     print_columns(*columns)
     for form in arguments.formats:
-        path = make(folder, form, n_rows)
+        path = make(folder, form, (n_rows, n_features))
         for case in arguments.cases:
             task = {"case": case, "form": form, "path": str(path), "units": arguments.units}
             task |= {"iterations": arguments.iterations, "maxcor": arguments.maxcor}
             command = [sys.executable, __file__, "--child", json.dumps(task)]
             answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             # Results of `transform` and `reconstruct` go to a file.
-            flat, of_rows = (64 * MB, 0) if case not in FITS else bound(case, n_rows, N_FEATURES, arguments)
+            flat, of_rows = (64 * MB, 0) if case not in FITS | EARLY else bound(case, n_rows, n_features, arguments)
             peak, limit = answer["peak"], flat + of_rows
             print_row(
                 form,
                 case,
-                f"{answer['passes']:.1f}",
-                f"{answer['seconds']:.0f}",
-                f"{answer['seconds'] / answer['passes']:.1f}",
+                *times_of(answer),
                 f"{peak / MB:.0f}",
                 f"{limit / MB:.0f}",
                 "yes" if peak <= limit else "NO",
@@ -123,17 +125,23 @@ def large_files(folder, arguments):
         remove(path)
 
 
+def times_of(answer):
+    """Return the passes over a file, the seconds, and the seconds a pass."""
+    passes, seconds = answer["passes"], answer["seconds"]
+    return [f"{passes:.1f}", f"{seconds:.0f}", f"{seconds / passes:.1f}"] if passes else ["-", f"{seconds:.0f}", "-"]
+
+
 def small_files(folder, arguments):
-    n_rows = int(arguments.small_gb * 1e9 / (4 * N_FEATURES))
+    shape = int(arguments.small_gb * 1e9 / (4 * arguments.features)), arguments.features
     print_header(
-        f"A fit to a file over one to an array: {n_rows} x {N_FEATURES} float32, at most {arguments.small_iterations} "
+        f"A fit to a file over one to an array: {shape[0]} x {shape[1]} float32, at most {arguments.small_iterations} "
         f"iterations, medians of {arguments.repeats} pairs"
     )
     columns = ("decode (ns)", "what", "units", "fit (ns)", "ratio of CPU", "ratio of seconds", "least", "largest")
     print_columns("format", *columns, "passes", "same fit")
     for form in arguments.formats:
-        path = make(folder, form, n_rows)
-        X = np.concatenate(list(blocks_of_rows(n_rows, rows_together(form))))
+        path = make(folder, form, shape)
+        X = np.concatenate(list(blocks_of_rows(shape, rows_together(form))))
         assert X.dtype == np.float32
         with opened(path, form) as source:
             decoding = min(cost(read_once, source)[0] for _ in range(arguments.repeats))
@@ -184,9 +192,10 @@ def rows_together(form):
     return {"parquet 512": 512}.get(form, GROUP_ROWS if form.startswith("parquet") else CHUNK_ROWS)
 
 
-def blocks_of_rows(n_rows, size=CHUNK_ROWS):
+def blocks_of_rows(shape, size=CHUNK_ROWS):
     """Yield blocks of rows."""
-    loadings = np.random.default_rng(0).normal(size=(32, N_FEATURES)).astype(np.float32)
+    n_rows, n_features = shape
+    loadings = np.random.default_rng(0).normal(size=(32, n_features)).astype(np.float32)
     for number, start in enumerate(range(0, n_rows, size)):
         rng = np.random.default_rng([1, number])
         factors = rng.standard_normal((min(size, n_rows - start), 32), dtype=np.float32)
@@ -194,17 +203,17 @@ def blocks_of_rows(n_rows, size=CHUNK_ROWS):
         yield np.round(block * 255) / np.float32(255)
 
 
-def make(folder, form, n_rows):
+def make(folder, form, shape):
     """Make a file, and return its path."""
-    path, shape = folder / form, (n_rows, N_FEATURES)
+    path = folder / form
     if form.startswith("parquet"):
-        schema = pa.schema([(f"pixel{number}", pa.float32()) for number in range(N_FEATURES)])
+        schema = pa.schema([(f"pixel{number}", pa.float32()) for number in range(shape[1])])
         with pq.ParquetWriter(path, schema, **OPTIONS.get(form, {})) as writer:
-            for block in blocks_of_rows(n_rows, rows_together(form)):
+            for block in blocks_of_rows(shape, rows_together(form)):
                 writer.write_table(pa.table([*block.T], schema=schema))
         return path
     with opened(path, form, shape) as result:
-        for number, block in enumerate(blocks_of_rows(n_rows)):
+        for number, block in enumerate(blocks_of_rows(shape)):
             start = number * CHUNK_ROWS
             result[start : start + len(block)] = block
     return path
@@ -217,11 +226,14 @@ class opened:
         self.file, options = None, OPTIONS.get(form, {})
         if form.startswith("parquet"):
             self.array = self.file = pq.ParquetFile(path)
+        elif form == "memory":
+            self.array = np.lib.format.open_memmap(path, "w+", "f4", shape) if shape else np.load(path)
         elif form.startswith("zarr"):
-            options = {"shape": shape, "chunks": (CHUNK_ROWS, N_FEATURES), "dtype": "f4"} | options
+            options = {"shape": shape, "chunks": (CHUNK_ROWS, shape[1]), "dtype": "f4"} | options if shape else {}
             self.array = zarr.create_array(path, **options) if shape else zarr.open_array(path, mode="r")
         else:
             self.file = h5py.File(path, "w" if shape else "r")
+            options = {"chunks": (CHUNK_ROWS, shape[1])} | options if shape and options else options
             self.array = self.file.create_dataset("X", shape, "f4", **options) if shape else self.file["X"]
 
     def __enter__(self):
@@ -243,10 +255,10 @@ def remove(path):
 
 def run_case(case, form, path, units, iterations, maxcor):
     """Return the peak above what the process has after a small fit, the seconds and the passes over the file."""
-    options = {"maxcor": maxcor, "tol": 0, "random_state": 0} | FITS.get(case, FITS["varpro"])
+    options = {"maxcor": maxcor, "tol": 0, "random_state": 0} | (FITS | EARLY).get(case, FITS["varpro"])
     with opened(path, form) as X:
         fitted = AutoencoderTransformer(units, max_iter=2, **options).fit(np.array(in_blocks(X)[:CHUNK_ROWS]))
-        width = {"transform": units, "reconstruct": N_FEATURES}.get(case)
+        width = {"transform": units, "reconstruct": in_blocks(X).shape[1]}.get(case)
         n_rows = X.metadata.num_rows if form.startswith("parquet") else X.shape[0]
         _give_back_freed_memory()
         _can_reset_peak()

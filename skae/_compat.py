@@ -25,6 +25,7 @@ from sklearn.utils._set_output import (
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as feature_names
+from sklearn.utils.validation import _num_samples as num_samples
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -49,6 +50,7 @@ __all__ = [
     "integers",
     "is_missing",
     "is_pandas_frame",
+    "num_samples",
     "one_of",
     "output_container",
     "reals",

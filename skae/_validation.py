@@ -7,9 +7,10 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
-from skae._compat import check_sample_weight, safe_indexing
+from skae._compat import check_sample_weight, num_samples, safe_indexing
 from skae._files.array import FileArray
 from skae._files.formats import in_blocks
+from skae._weights import Weights
 
 FLOATS = [np.float64, np.float32]
 
@@ -66,20 +67,22 @@ def canonical(X):
 
 
 def validated_weights(sample_weight, X):
-    """Return one non-negative weight a row, in float64, not all of them zero; only their ratios matter."""
+    """Return the non-negative Weights of the rows, not all of them zero; only their ratios matter."""
+    if sample_weight is None:
+        return Weights(0.5, num_samples(X))
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise ValueError("sample_weight has only zeros: at least one row needs a positive weight.")
     # The unit of the weights may not overflow their sum; a power of two leaves every digit.
-    return np.ldexp(weights, -np.frexp(weights.max())[1])
+    return Weights(np.ldexp(weights, -np.frexp(weights.max())[1]))
 
 
 def drop_weightless(weights, *containers):
-    """Return weights and containers of as many rows, of any kind, without the rows of weight zero."""
+    """Return Weights and containers of as many rows, of any kind, without the rows of weight zero."""
     if weights.all():
         return weights, *containers
-    kept = np.flatnonzero(weights)
-    return weights[kept], *(some_rows_of(rows, kept) for rows in containers)
+    kept = np.flatnonzero(weights[:])
+    return weights.select(kept), *(some_rows_of(rows, kept) for rows in containers)
 
 
 def some_rows_of(X, indices):

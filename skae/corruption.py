@@ -16,6 +16,7 @@ from skae._rows.replacements import Extremes, Filling, OtherRows
 from skae._rows.statistics import column_means
 from skae._rows.threads import SERIAL
 from skae._validation import check_number
+from skae._weights import Weights
 
 __all__ = ["CORRUPTIONS", "Blur", "Corruption", "Gaussian", "Masking", "Moments", "SaltAndPepper", "Swap"]
 
@@ -97,8 +98,8 @@ class Corruption(ABC):
         return self
 
     def _prepared_on(self, rows, weights):
-        """Return what `prepare` returns, given Rows."""
-        return self.prepare(rows.X, weights)
+        """Return what `prepare` returns, given Rows and Weights."""
+        return self if type(self).prepare is Corruption.prepare else self.prepare(rows.X, weights[:])
 
     def moments(self, n_features):  # noqa: B027 - most corruptions have none
         """Return the Moments of corrupted entries that are drawn each on its own, or None. Of a prepared corruption."""
@@ -146,7 +147,7 @@ class _Replacing(Corruption):
         return vstack(blocks, format="csr", dtype=X.dtype) if issparse(X) else np.concatenate(blocks)
 
     def prepare(self, X, weights):
-        return self._prepared_on(rows_of(X), weights)
+        return self._prepared_on(rows_of(X), Weights(weights))
 
     def _prepared_on(self, rows, weights):
         return _Replacement(self.level, self.emphasis, self._source(rows, weights))

@@ -238,10 +238,11 @@ class AutoencoderImputer(BaseImputer):
     def _fit(self, X, sample_weight):
         X, missing = self._validated(X, reset=True)
         weights, X, missing = drop_weightless(validated_weights(sample_weight, missing), X, missing)
-        table = Table.of(X, missing, weights, self.keep_empty_features, is_linear=self.estimator is None)
+        table = Table.of(X, missing, weights[:], self.keep_empty_features, is_linear=self.estimator is None)
         Z = table.encode(X, missing)
         distinct = distinct_rows(np.hstack([np.nan_to_num(Z), np.isnan(Z)]), weights)
-        Z, weights = distinct.take(Z, np.ones(len(distinct.weights), dtype=bool))
+        Z, weights = distinct.take(Z)
+        weights = weights[:]
         rng = check_random_state(self.random_state)
         start = partial(self._start, table=table, seed=rng.randint(2**31))
         alpha = self._fixed_strength()

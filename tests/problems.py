@@ -14,22 +14,23 @@ from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL, RowThreads
 from skae._variables.centring import search_variables
 from skae._variables.start import theta_of
+from skae._weights import Weights
 
 
 def make_problem(architecture, X, penalties=(), corruption=None, weights=None, n_draws=2, rng=None):
     """Return the Problem of X, with draws of a corruption if there is one."""
-    weights, rows, noise = np.ones(X.shape[0]) if weights is None else weights, rows_of(X), None
+    weights, rows, noise = Weights(np.ones(X.shape[0]) if weights is None else weights), rows_of(X), None
     if corruption is not None:
         rng = np.random.default_rng(0) if rng is None else rng
-        noise = Noise([rows_of(corrupted(corruption, X, rng, weights)) for _ in range(n_draws)])
+        noise = Noise([rows_of(corrupted(corruption, X, rng, weights[:])) for _ in range(n_draws)])
     statistics = statistics_of([rows], weights, SERIAL)
     return problem.make_problem(architecture, tuple(penalties), rows, weights, statistics, SERIAL, noise)
 
 
 def subset(whole, rows):
     """Return a problem on some rows, an array of indices; units and statistics stay those of all rows."""
-    targets, weights = whole.targets.take(rows), whole.weights[rows]
-    X, shares = targets.dense().astype(np.float64), weights / weights.sum()
+    targets, weights = whole.targets.take(rows), whole.weights.select(rows)
+    X, shares = targets.dense().astype(np.float64), weights[:] / weights.sum()
     return replace(
         whole,
         targets=targets,

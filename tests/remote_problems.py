@@ -12,6 +12,7 @@ from skae._objective.choice import objective_class
 from skae._rows.blocks import rows_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import search_variables
+from skae._weights import Weights
 from skae.losses._choice import loss_for
 
 N_ROWS = 300
@@ -31,18 +32,18 @@ def in_chunks(X, lengths):
 
 
 def problems(client, estimator, X, lengths, weights):
-    """The problem of X on the cluster, and in memory, and the numbers in X of the first one's rows."""
+    """The problem of X on the cluster, and in memory."""
     estimator = clone(estimator).set_params(random_state=0)
     estimator._validated(X, reset=True)
     loss = loss_for(estimator.loss, estimator.output_activation, X, X, weights)
     collection = in_chunks(X, lengths)
     weights_in_chunks = None if weights is None else checked_weights(da.from_array(weights), collection)
-    rows, shares, numbers = loaded(client, collection, weights_in_chunks, estimator, loss).chosen()
+    rows, shares = loaded(client, collection, weights_in_chunks, estimator, loss).rows()
     there = estimator._make_problem(rows, shares, loss, np.random.default_rng(0), SERIAL)
     weights = np.ones(N_ROWS) if weights is None else weights
-    in_memory = rows_of(X[weights > 0]), weights[weights > 0]
+    in_memory = rows_of(X[weights > 0]), Weights(weights[weights > 0])
     here = estimator._make_problem(*in_memory, loss, np.random.default_rng(0), SERIAL)
-    return there, here, numbers
+    return there, here
 
 
 def evaluate(problem, is_projected, theta_of):

@@ -8,7 +8,7 @@ import skae
 ROOT = Path(skae.__file__).parent
 # Each part imports from the parts before it alone. Those of one line do not know each other.
 ORDER = [
-    ["_compat", "_hiding", "_reconstruction_sums", "_rollback", "_typing", "_version", "activations"],
+    ["_compat", "_hiding", "_reconstruction_sums", "_rollback", "_typing", "_version", "_weights", "activations"],
     ["_files"],
     ["_rows", "_scorer", "_validation", "losses"],
     ["_imputation_error"],

@@ -9,8 +9,8 @@ import distributed
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from skae._cluster.parts import Part, load
-from skae._cluster.rows import RemoteNumbers, RemoteRows, RemoteWeights, Workers, results_of
+from skae._cluster.parts import Part, Places, load, part_of
+from skae._cluster.rows import RemoteRows, RemoteWeights, Workers, results_of
 from skae._compat import is_pandas_frame
 
 
@@ -158,33 +158,26 @@ class Loaded:
         """Number of rows of the collection."""
         return sum(self.n_given)
 
-    def chosen(self, is_chosen=None):
-        """Return the RemoteRows that a mask chooses, or all, with their RemoteWeights and RemoteNumbers."""
-        masks, counts = [None] * len(self.blocks), self.counts
-        if is_chosen is not None:
-            masks = np.split(is_chosen, np.cumsum(self.counts)[:-1])
-            counts = [int(np.count_nonzero(mask)) for mask in masks]
-        numbers_of = self._numbers_by_worker(counts)
-        starts, firsts = np.cumsum([0, *self.n_given]), np.cumsum([0, *counts])
-        futures = [
-            self.client.submit(
-                Part,
-                [self.blocks[number] for number in numbers],
-                [int(starts[number]) for number in numbers],
-                self.exponent,
-                [masks[number] for number in numbers],
-                workers=[address],
-                allow_other_workers=True,
-                pure=False,
-            )
-            for address, numbers in numbers_of.items()
-        ]
-        rows = RemoteRows(
-            Workers(self.client, futures, list(numbers_of)),
-            [[(int(firsts[number]), counts[number]) for number in numbers] for numbers in numbers_of.values()],
-            self.meta,
-        )
-        return rows, RemoteWeights(rows), RemoteNumbers(rows)
+    def rows(self, draw=None, are_held_out=False):
+        """Return the RemoteRows that a HeldOutDraw leaves, or those that it holds out, with their RemoteWeights.
+
+        Without a draw they are all rows. The workers draw for themselves.
+        """
+        numbers, counts = np.cumsum([0, *self.counts]).tolist(), self.counts
+        if draw is not None:
+            masks = draw.masks(zip(numbers[:-1], self.counts, strict=True))
+            counts = [int(np.count_nonzero(mask == are_held_out)) for mask in masks]
+        starts, firsts = (np.cumsum([0, *lengths]).tolist() for lengths in (self.n_given, counts))
+        futures, places, addresses = [], [], []
+        for address, own in self._numbers_by_worker(counts).items():
+            places.append(Places(_some(firsts, own), _some(counts, own)))
+            given = _some(self.blocks, own), _some(starts, own), places[-1], self.exponent
+            drawn = () if draw is None else (draw, _some(numbers, own), are_held_out)
+            options = {"workers": [address], "allow_other_workers": True, "pure": False}
+            futures.append(self.client.submit(part_of if drawn else Part, *given, *drawn, **options))
+            addresses.append(address)
+        rows = RemoteRows(Workers(self.client, futures, addresses), places, self.meta)
+        return rows, RemoteWeights(rows)
 
     def _numbers_by_worker(self, counts):
         """Return the numbers of the blocks that have rows, by the address of a worker that holds them."""
@@ -194,3 +187,7 @@ class Loaded:
                 address = min(holders[block.key], key=lambda holder: (len(numbers_of.get(holder, [])), holder))
                 numbers_of.setdefault(address, []).append(number)
         return numbers_of
+
+
+def _some(values, numbers):
+    return [values[number] for number in numbers]

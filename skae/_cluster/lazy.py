@@ -11,6 +11,7 @@ from skae._cluster.collections import checked, checked_weights, chunks_of, is_fr
 from skae._cluster.rows import results_of
 from skae._compat import check_sample_weight, output_container
 from skae._validation import drop_weightless, validated_rows
+from skae._weights import Weights
 
 # Sums of chunks that are added up in one task.
 _FAN_IN = 8
@@ -131,5 +132,5 @@ def squared_error_of(chunk, sample_weight, fitted):
 def _scored(chunk, sample_weight, fitted):
     X = validated_rows(chunk)
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    weights, X, given = drop_weightless(weights, X, X if issparse(X) else chunk)
+    weights, X, given = drop_weightless(Weights(weights), X, X if issparse(X) else chunk)
     return weights, X, metrics.reconstruction_by(fitted, given)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import cloudpickle
@@ -10,9 +11,11 @@ from distributed import get_worker
 from scipy.sparse import issparse
 
 from skae._compat import check_sample_weight
+from skae._files.selection import Selection
 from skae._rows.distinct import distinct_rows
 from skae._rows.joined import JoinedRows
 from skae._rows.threads import RowThreads, row_threads
+from skae._weights import Weights
 
 # The part whose rows and weights a function that is unpickled in this thread gets.
 _here = threading.local()
@@ -26,45 +29,79 @@ class Block(NamedTuple):
     X : {ndarray, CSR} of shape (n_distinct, n_features), or None
         None if there are none.
 
-    weights : ndarray of shape (n_distinct,)
+    weights : Weights of shape (n_distinct,)
 
-    firsts : ndarray of shape (n_distinct,)
-        Where the chunk has each of them first.
+    firsts : ndarray of shape (n_distinct,), Selection or None
+        Where the chunk has each of them first. None: they are the chunk.
 
     n_given : int
         Rows of the chunk.
     """
 
     X: object
-    weights: np.ndarray
-    firsts: np.ndarray
+    weights: Weights
+    firsts: np.ndarray | Selection | None
     n_given: int
 
-    def chosen(self, is_chosen):
-        """Return the block of the rows that a mask chooses; None: all."""
-        if is_chosen is None:
-            return self
-        return Block(self.X[is_chosen], self.weights[is_chosen], self.firsts[is_chosen], self.n_given)
+    def chosen(self, mask):
+        """Return the block of the rows that a mask chooses."""
+        firsts = Selection(mask) if self.firsts is None else self.firsts[mask]
+        return Block(self.X[mask], self.weights.select(mask), firsts, self.n_given)
 
     @property
     def summary(self):
         """The rows of the chunk, those that are left, and their largest weight."""
-        return self.n_given, len(self.weights), float(self.weights.max(initial=0))
+        return self.n_given, len(self.weights), float(self.weights[:].max(initial=0))
 
 
 def load(chunk, sample_weight, estimator, loss, dtype):
     """Return the Block of a chunk of X, validated as the estimator does it."""
     n_given = chunk.shape[0]
     if not n_given or (sample_weight is not None and not np.any(sample_weight)):
-        return Block(None, np.empty(0), np.empty(0, dtype=int), n_given)
+        return Block(None, Weights(np.empty(0)), None, n_given)
     X = estimator._validated(chunk, reset=False).astype(dtype, copy=False)
-    distinct = distinct_rows(X, check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True))
-    firsts = distinct.first(np.ones(len(distinct.weights), dtype=bool))
-    order = np.argsort(firsts)
-    firsts = firsts[order]
-    X = X if len(firsts) == n_given else X[firsts]
+    weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    distinct = distinct_rows(X, Weights(weights))
+    weights, firsts = distinct.weights, distinct.indices
+    if firsts is not None:
+        order = np.argsort(firsts)
+        weights, firsts = weights.select(order), firsts[order]
+        X, firsts = (X, None) if len(firsts) == n_given else (X[firsts], firsts)
     loss.check_targets(X)
-    return Block(X, distinct.weights[order], firsts, n_given)
+    return Block(X, weights, firsts, n_given)
+
+
+class Places:
+    """Where the rows of a part are among all rows.
+
+    Parameters
+    ----------
+    firsts, counts : list of int
+        The number of the first row of each of its blocks, which come in order, and of its rows.
+    """
+
+    def __init__(self, firsts, counts):
+        self.firsts, self.counts = firsts, counts
+        self._edges = np.cumsum([0, *counts])
+
+    def __len__(self):
+        return int(self._edges[-1])
+
+    def within(self, rows):
+        """Return which of some rows, an array of increasing indices, are in the part, and their indices there."""
+        places, own = [np.empty(0, dtype=int)], [np.empty(0, dtype=int)]
+        for first, count, start in zip(self.firsts, self.counts, self._edges[:-1], strict=True):
+            low, high = np.searchsorted(rows, (first, first + count))
+            places.append(np.arange(low, high))
+            own.append(rows[low:high] - first + start)
+        return np.concatenate(places), np.concatenate(own)
+
+    def by_block(self, own):
+        """Yield the number of each block that has some of the part's rows, given by increasing indices, and where."""
+        edges = np.searchsorted(own, self._edges)
+        for block, (low, high) in enumerate(pairwise(edges)):
+            if low < high:
+                yield block, own[low:high] - self._edges[block]
 
 
 class Part:
@@ -77,24 +114,26 @@ class Part:
     starts : list of int
         Where X has the first row of each.
 
+    places : Places
+        Of its rows among all that are chosen.
+
     exponent : int
         The weights are divided by this power of two.
 
-    masks : list of ndarray of bool, or None
-        Which rows of each block; None: all.
+    masks : iterable of ndarray of bool, default=None
+        Which rows of each block are chosen; None: all.
     """
 
-    def __init__(self, blocks, starts, exponent, masks):
-        blocks = [block.chosen(mask) for block, mask in zip(blocks, masks, strict=True)]
+    def __init__(self, blocks, starts, places, exponent, masks=None):
+        if masks is not None:
+            blocks = [block.chosen(mask) for block, mask in zip(blocks, masks, strict=True)]
         self.rows = JoinedRows([block.X for block in blocks], starts)
-        self.weights = np.ldexp(np.concatenate([block.weights for block in blocks]), -exponent)
-        pairs = zip(blocks, starts, strict=True)
-        self.firsts = np.concatenate([block.firsts + start for block, start in pairs])
+        self.weights = Weights(np.ldexp(np.concatenate([block.weights[:] for block in blocks]), -exponent))
+        self.places, self._starts, self._firsts = places, starts, [block.firsts for block in blocks]
 
     def __sizeof__(self):
         # So that the scheduler sends work to the rows, not the rows to where there is less work.
-        sizes = (X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes for X in self.rows.X)
-        return sum(sizes) + self.weights.nbytes + self.firsts.nbytes
+        return sum(X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes for X in self.rows.X)
 
     def loads(self, pickled):
         """Return what was pickled with the rows and weights of the cluster: these take their place."""
@@ -110,9 +149,12 @@ class Part:
             function, read = self.loads(pickled)
             return self.rows.sum(function, threads, read=read)
 
-    def sum_and_keep(self, function):
+    def where(self, function):
+        """Return the numbers, among all rows, of those at which a function gives a mask that is true."""
         with row_threads(n_threads=_n_threads()) as threads:
-            return self.rows.sum_and_keep(self.loads(function), threads)
+            found = self.places.by_block(self.rows.where(self.loads(function), threads))
+        numbers = (self.places.firsts[block] + own for block, own in found)
+        return np.concatenate([np.empty(0, dtype=int), *numbers])
 
     def extremes(self, pickled):
         """Return the extremes of RowBlocks, or of the rows if that is None."""
@@ -124,10 +166,22 @@ class Part:
         return self.rows.take(rows).X, self.weights[rows]
 
     def firsts_of(self, rows):
-        return self.firsts[rows]
+        """Return where X has some rows, an array of increasing indices, first."""
+        parts = [np.empty(0, dtype=int)]
+        for block, own in self.places.by_block(rows):
+            firsts = self._firsts[block]
+            parts.append(self._starts[block] + (own if firsts is None else firsts[own]))
+        return np.concatenate(parts)
 
-    def every_weight(self):
-        return self.weights
+
+def part_of(blocks, starts, places, exponent, draw, numbers, are_held_out):
+    """Return the Part of the rows that a HeldOutDraw chooses to hold out, or of the others.
+
+    `numbers` are those of the first row of each block among all rows that are drawn from.
+    """
+    stretches = [(number, len(block.weights)) for number, block in zip(numbers, blocks, strict=True)]
+    masks = (mask == are_held_out for mask in draw.masks(stretches))
+    return Part(blocks, starts, places, exponent, masks)
 
 
 def rows_here():
@@ -140,10 +194,9 @@ def values_here(function):
 
 
 def weights_here(divisor, removed):
-    """Return the weights over a number, with zeros at the removed rows, by their numbers in X."""
-    weights = _here.part.weights / divisor
-    weights[np.isin(_here.part.firsts, removed)] = 0
-    return weights
+    """Return the weights over a number, with zeros at the removed ones of all rows."""
+    part = _here.part
+    return part.weights.without(part.places.within(removed)[1]) / divisor
 
 
 class PartMoved(Exception):

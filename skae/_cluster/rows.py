@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from functools import partial
-from itertools import accumulate
 
 import cloudpickle
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.sparse import issparse, vstack
 from skae._cluster.parts import PartMoved, PartObjective, added, call, rows_here, values_here, weights_here
 from skae._rows.blocks import rows_of
 from skae._rows.joined import ReadRows
+from skae._weights import Weights
 
 # Entries of the rows that are fetched for minibatches.
 _FETCHED_ENTRIES = 2**21
@@ -103,8 +103,8 @@ class RemoteRows(ReadRows):
     parts : Workers
         Of the Parts.
 
-    blocks_of_parts : list of list of (int, int)
-        First number and count of the rows of each block, in the order of its part.
+    places : list of Places
+        Where the rows of each part are among these.
 
     meta : {ndarray, CSR} of shape (0, n_features)
         Of the type and dtype of the rows.
@@ -112,10 +112,9 @@ class RemoteRows(ReadRows):
 
     are_at_hand = False
 
-    def __init__(self, parts, blocks_of_parts, meta):
+    def __init__(self, parts, places, meta):
         super().__init__(meta)
-        lengths = [sum(count for _, count in blocks) for blocks in blocks_of_parts]
-        vars(self).update(parts=parts, _blocks_of_parts=blocks_of_parts, _lengths=lengths)
+        vars(self).update(parts=parts, _places=places, _n_rows=sum(map(len, places)))
 
     def __reduce__(self):
         return rows_here, ()
@@ -125,30 +124,22 @@ class RemoteRows(ReadRows):
         return len(self), self.X.shape[1]
 
     def __len__(self):
-        return sum(self._lengths)
+        return self._n_rows
 
     def sum(self, part, threads, axis=0, read=None):
         if axis:
             raise self._too_wide()
         return self.parts.total("sum", cloudpickle.dumps((part, read)))
 
-    def sum_and_keep(self, part, threads):
-        sums, kept = zip(*self.parts.each("sum_and_keep", [cloudpickle.dumps(part)] * len(self._lengths)), strict=True)
-        return added(sums), self.in_order(kept)
-
-    def in_order(self, values_of_parts):
-        """Return the values of all rows in their order, given those of the parts."""
-        result = np.empty(len(self), dtype=values_of_parts[0].dtype)
-        for blocks, values in zip(self._blocks_of_parts, values_of_parts, strict=True):
-            for (first, count), stop in zip(blocks, accumulate(count for _, count in blocks), strict=True):
-                result[first : first + count] = values[stop - count : stop]
-        return result
+    def where(self, part, threads):
+        pickled = [cloudpickle.dumps(part)] * len(self._places)
+        return np.sort(np.concatenate(self.parts.each("where", pickled)))
 
     def extremes(self):
         return self.extremes_of(None)
 
     def extremes_of(self, read):
-        pickled = [cloudpickle.dumps(read)] * len(self._lengths)
+        pickled = [cloudpickle.dumps(read)] * len(self._places)
         low, high = zip(*self.parts.each("extremes", pickled), strict=True)
         return np.min(low, axis=0), np.max(high, axis=0)
 
@@ -168,7 +159,7 @@ class RemoteRows(ReadRows):
 
     def fetched(self, rows):
         """Return the rows of an array of increasing indices, and their weights."""
-        locations = [self._within(blocks, rows) for blocks in self._blocks_of_parts]
+        locations = [places.within(rows) for places in self._places]
         arrays, weights = zip(*self.parts.each("taken", [own for _, own in locations]), strict=True)
         order = np.argsort(np.concatenate([places for places, _ in locations]))
         joined = vstack(arrays, format="csr") if issparse(arrays[0]) else np.concatenate(arrays)
@@ -176,19 +167,9 @@ class RemoteRows(ReadRows):
 
     def firsts_of(self, rows):
         """Return the numbers in X of some rows, an array of increasing indices."""
-        locations = [self._within(blocks, rows) for blocks in self._blocks_of_parts]
+        locations = [places.within(rows) for places in self._places]
         order = np.argsort(np.concatenate([places for places, _ in locations]))
         return np.concatenate(self.parts.each("firsts_of", [own for _, own in locations]))[order]
-
-    def _within(self, blocks, rows):
-        """Return which of the rows are in a part, and their indices there."""
-        places, own, start = [], [], 0
-        for first, count in blocks:
-            low, high = np.searchsorted(rows, (first, first + count))
-            places.append(np.arange(low, high))
-            own.append(rows[low:high] - first + start)
-            start += count
-        return np.concatenate(places), np.concatenate(own)
 
     def _read(self, rows):
         return self.take(np.arange(*rows.indices(len(self)))), slice(None)
@@ -207,7 +188,7 @@ class RemoteRows(ReadRows):
 
     @property
     def n_read(self):
-        return max(self._lengths) * self.shape[1] + _LATENCY
+        return max(map(len, self._places)) * self.shape[1] + _LATENCY
 
     @property
     def n_summed(self):
@@ -221,18 +202,16 @@ class RemoteWeights:
     ----------
     rows : RemoteRows
 
-    total : float, default=None
-        Their sum, if it is known.
-
     divisor : float, default=1.0
         They are divided by it.
 
     removed : ndarray of int, default=()
-        Numbers in X of rows that have weight zero.
+        Increasing indices of rows that have weight zero.
     """
 
-    def __init__(self, rows, total=None, divisor=1.0, removed=()):
-        self._rows, self._total, self._divisor, self._removed = rows, total, divisor, removed
+    def __init__(self, rows, divisor=1.0, removed=()):
+        self._rows, self._divisor, self._removed = rows, divisor, np.asarray(removed, dtype=int)
+        self._total = None
 
     def __reduce__(self):
         return weights_here, (self._divisor, self._removed)
@@ -241,23 +220,17 @@ class RemoteWeights:
         return len(self._rows)
 
     def __truediv__(self, divisor):
-        total = None if self._total is None else self._total / divisor
-        return RemoteWeights(self._rows, total, self._divisor * divisor, self._removed)
+        result = RemoteWeights(self._rows, self._divisor * divisor, self._removed)
+        result._total = None if self._total is None else self._total / divisor
+        return result
 
-    def copy(self):
-        return RemoteWeights(self._rows, self._total, self._divisor, self._removed)
+    def without(self, rows):
+        """Return the same with zeros at some rows, an array of increasing indices."""
+        return RemoteWeights(self._rows, self._divisor, rows)
 
-    def __setitem__(self, rows, value):
-        """Set weights to zero, the only value that is needed."""
-        self._removed = np.union1d(self._removed, self._rows.firsts_of(rows)) if len(rows) else self._removed
-        self._total = None
-
-    def __getitem__(self, rows):
-        """Return those of an array of increasing indices, in this process."""
-        return self._rows.fetched(rows)[1] / self._divisor
-
-    def __array__(self, dtype=None, copy=None):
-        return self._rows.in_order(self._rows.parts.each("every_weight")) / self._divisor
+    def select(self, rows):
+        """Return the Weights, in this process, of an array of increasing indices."""
+        return Weights(self._rows.fetched(rows)[1] / self._divisor)
 
     def sum(self):
         if self._total is None:
@@ -279,16 +252,6 @@ class RemoteValues:
 
     def __reduce__(self):
         return values_here, (self._function,)
-
-
-class RemoteNumbers:
-    """The numbers in X of RemoteRows."""
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def __getitem__(self, rows):
-        return self._rows.firsts_of(rows)
 
 
 class _Remote:

@@ -214,11 +214,11 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         if isinstance(self.estimator, Pipeline):
             weights = validated_weights(sample_weight, X)
             weights, X = drop_weightless(weights, X)
-            return X, weights
+            return X, weights[:]
         rows = validated_input(self, X, reset=True)
         distinct = distinct_rows(rows, validated_weights(sample_weight, rows))
-        firsts = distinct.first(np.ones(len(distinct.weights), dtype=bool))
-        return safe_indexing(X if hasattr(X, "columns") else rows, firsts), distinct.weights
+        given = X if hasattr(X, "columns") else rows
+        return given if distinct.indices is None else safe_indexing(given, distinct.indices), distinct.weights[:]
 
     def _fit_to(self, estimator, X, weights):
         """Fit to the rows of positive weight, and return the scores of all."""

@@ -30,7 +30,7 @@ from skae._rows.threads import row_threads
 from skae._solvers.lbfgs import LBFGS
 from skae._solvers.registry import SOLVERS, choose_solver
 from skae._training.diagnosis import examine
-from skae._training.early_stopping import HeldOut, draw_held_out
+from skae._training.early_stopping import HeldOut, HeldOutDraw
 from skae._training.log import Log
 from skae._training.messages import warning_about
 from skae._training.run import Training
@@ -209,11 +209,11 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _fit_loaded(self, loaded, loss, task, goes_on):
         """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
         init_rng, corruption_rng, held_out_rng = self._random_streams()
-        seed, trained_on, held_out = self._seed_of_held_out(held_out_rng, goes_on), None, None
+        seed, draw, held_out = self._seed_of_held_out(held_out_rng, goes_on), None, None
         if self.early_stopping:
-            is_held_out = draw_held_out(len(loaded), self.validation_fraction, seed)
-            trained_on, held_out = ~is_held_out, HeldOut(*loaded.chosen(is_held_out)[:2])
-        rows, weights, firsts = loaded.chosen(trained_on)
+            draw = HeldOutDraw(len(loaded), self.validation_fraction, seed)
+            held_out = HeldOut(*loaded.rows(draw, are_held_out=True))
+        rows, weights = loaded.rows(draw)
         n_samples = loaded.n_samples
         del loaded  # the chosen rows may be copies
         with row_threads() as threads:
@@ -222,7 +222,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         task.prepare(problem, n_samples)
         rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
         starts = [self._start(problem, goes_on, rng) for rng in rngs]
-        return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
+        return self._trained(training, rngs, starts, task, rows.firsts_of, n_samples, seed)
 
     def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
         """Run the training, once a generator and a start; return the fitted attributes of the best run."""
@@ -296,19 +296,18 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
-        Returns the rows to train on, their weights, HeldOut or None, the indices of all rows of X that equal those
-        trained on, and the index of the first one that equals each.
+        Returns the rows to train on, their weights, HeldOut or None, and two functions: the first gives the indices of
+        all rows of X that equal those trained on; the second one, given some of these, that of the first one of each.
         """
-        distinct = distinct_rows(X, weights)
-        trained_on, held_out = np.ones(len(distinct.weights), dtype=bool), None
+        distinct, trained_on, held_out = distinct_rows(X, weights), None, None
         if self.early_stopping:
-            trained_on = ~draw_held_out(len(trained_on), self.validation_fraction, seed)
-            held_out_X, held_out_weights = distinct.take(X, ~trained_on)
+            is_held_out = HeldOutDraw(len(distinct.weights), self.validation_fraction, seed).mask()
+            held_out_X, held_out_weights = distinct.take(X, is_held_out)
             check_targets(loss, held_out_X)
-            held_out = HeldOut(rows_of(held_out_X), held_out_weights)
+            held_out, trained_on = HeldOut(rows_of(held_out_X), held_out_weights), ~is_held_out
         X, weights = distinct.take(X, trained_on)
         check_targets(loss, X)
-        return X, weights, held_out, distinct.equal_to(trained_on), distinct.first(trained_on)
+        return X, weights, held_out, partial(distinct.equal_to, trained_on), distinct.firsts(trained_on)
 
     def _make_problem(self, rows, weights, loss, rng, threads):
         statistics = statistics_of([rows], weights, threads)
@@ -375,7 +374,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         if self.init != "stacked":
             return None
         at_hand = problem.at_hand(rng)
-        layers = train_layers(self._start_layers(problem.architecture), at_hand.targets.X, at_hand.weights, rng)
+        layers = train_layers(self._start_layers(problem.architecture), at_hand.targets.X, at_hand.weights[:], rng)
         return unrolled([layer.network_ for layer in layers])
 
     def _start_layers(self, architecture):
@@ -405,7 +404,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         return architecture.code.is_bounded if self.scale_code == "auto" else self.scale_code
 
     def _warn_about(self, result, verdict, training, firsts):
-        """Warn if the result is poor; return the text or None. `firsts` are where X has each distinct row first."""
+        """Warn if the result is poor; return the text or None. `firsts` gives where X has each of some rows first."""
         problem = training.problem
         own = [
             _assignment(name, getattr(self, name), penalty.weight)
@@ -418,7 +417,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             training.limits,
             name=self._name,
             penalty_names=own + [f"{penalty!r} among the penalties" for penalty in self.penalties],
-            outliers=firsts[problem.outliers],
+            outliers=firsts(problem.outliers),
         )
         if warning is None:
             return None

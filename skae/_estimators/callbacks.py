@@ -65,9 +65,10 @@ class FitTask:
         given, sample_weight
             The same rows, and their weights, as they came. A frame is shown as one, for the sake of its names.
 
-        rows : ndarray
-            The indices of those trained on.
+        rows : callable() -> ndarray
+            Gives the indices of those trained on.
         """
+        rows = rows()
 
         def trained_on(values):
             return values if len(rows) == X.shape[0] else some_rows_of(values, rows)

@@ -205,7 +205,8 @@ class StackedAutoencoder(FittedMethods):
         n_samples = len(weights)
         # Once for all layers: the codes of equal rows may differ by rounding.
         distinct = distinct_rows(X, weights)
-        X, weights = distinct.take(X, np.ones(len(distinct.weights), dtype=bool))
+        X, weights = distinct.take(X)
+        weights = weights[:]
         rng = self._generator()
         layers = train_layers(self._linked(loss), X, weights, rng)
         whole = _Whole(

@@ -4,6 +4,8 @@ from math import prod
 
 import numpy as np
 
+from skae._files.selection import Selection
+
 # Files of up to so many entries are read at once: 32 MB in float64.
 _SMALL = 2**22
 
@@ -23,16 +25,16 @@ class FileArray:
     header : object
         No rows, but the features, as scikit-learn looks for them: a frame where they have names.
 
-    indices : ndarray, default=None
-        The rows of the file that are meant, in increasing order. None: all.
+    selection : Selection, default=None
+        The rows of the file that are meant. None: all.
     """
 
     ndim = 2
 
-    def __init__(self, pages, n_features, dtype, header, indices=None):
-        self._pages, self._indices = pages, indices
+    def __init__(self, pages, n_features, dtype, header, selection=None):
+        self._pages, self._selection = pages, selection
         self.header, self.dtype = header, np.dtype(dtype)
-        self.shape = int(pages.edges[-1]) if indices is None else len(indices), n_features
+        self.shape = int(pages.edges[-1]) if selection is None else len(selection), n_features
 
     def __len__(self):
         return self.shape[0]
@@ -53,29 +55,29 @@ class FileArray:
 
     def read(self, rows, out=None):
         """Return the same rows: a view, or in the first rows of `out` if that is given."""
-        if isinstance(rows, slice) and self._indices is None and rows.step in (None, 1):
+        if isinstance(rows, slice) and self._selection is None and rows.step in (None, 1):
             return self._stretch(*rows.indices(len(self))[:2], out)
         return self._gathered(self._in_file(rows), out)
 
     def select(self, rows):
         """Return the rows of a mask, or of an increasing array of indices, as a FileArray; they are not read yet."""
-        return FileArray(self._pages, self.shape[1], self.dtype, self.header, self._in_file(rows))
+        mask = np.asarray(rows)
+        if mask.dtype != bool or self._selection is not None:
+            mask = np.zeros(int(self._pages.edges[-1]), dtype=bool)
+            mask[self._in_file(slice(None))[rows]] = True
+        return FileArray(self._pages, self.shape[1], self.dtype, self.header, Selection(mask))
 
-    def together(self, order):
-        """Return an order of rows, an array of indices, such that those of a few pages, chosen at random, are together.
+    def some_pages(self, rng):
+        """Yield arrays of indices of rows: those of some pages at a time, at random, as many as are kept at ease."""
+        n_pages, n_together = len(self._pages), self._pages.n_together
+        order = rng.permutation(n_pages) if n_pages > n_together else np.arange(n_pages)
+        for first in range(0, n_pages, n_together):
+            yield np.concatenate([self._rows_of(number) for number in np.sort(order[first : first + n_together])])
 
-        `order` is random, and so is the result within the pages that memory holds. If it holds all, they are equal.
-        """
-        n_pages = len(self._pages)
-        if n_pages <= self._pages.n_together:
-            return order
-        of_rows = self._pages.of_rows(self._in_file(order))
-        # The pages come in the order in which a random order of rows has them last.
-        last = np.full(n_pages, -1)
-        last[of_rows] = np.arange(len(order))
-        groups = np.empty(n_pages, dtype=np.int32)
-        groups[np.argsort(last)] = np.arange(n_pages) // self._pages.n_together
-        return order[np.argsort(groups[of_rows], kind="stable")]
+    def _rows_of(self, page):
+        """Return the indices of the rows that are on a page."""
+        edges = self._pages.edges[page : page + 2].tolist()
+        return np.arange(*(edges if self._selection is None else map(self._selection.n_before, edges)))
 
     def small_or_file(self):
         """Return all rows as an ndarray if they are few, or else this."""
@@ -84,11 +86,11 @@ class FileArray:
     def _in_file(self, rows):
         """Return the indices, in the file, of some rows."""
         if isinstance(rows, slice):
-            return np.arange(*rows.indices(len(self))) if self._indices is None else self._indices[rows]
+            return np.arange(*rows.indices(len(self))) if self._selection is None else self._selection[rows]
         rows = np.asarray(rows)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        return rows if self._indices is None else self._indices[rows]
+        return rows if self._selection is None else self._selection[rows]
 
     def _stretch(self, start, stop, out):
         """Return the rows of the file from `start` to `stop`: a view if they are on one page."""

@@ -163,12 +163,16 @@ class Objective:
         problem = self._problem
         total_weight = self._total_weight or problem.weights.sum()
         self._row_weights = problem.weights / (total_weight * len(problem.inputs))
-        self._column = self._row_weights.astype(self._dtype)[:, None]
-        self._are_equal = bool((self._row_weights == self._row_weights[0]).all())
 
     def _shares(self, rows):
         """Return the shares of a block's rows in the mean, a column, or one number: that is a faster factor."""
-        return self._column[0, 0] if self._are_equal else self._column[rows]
+        if self._row_weights.are_equal:
+            return self._row_weights[:1].astype(self._dtype)[0]
+        return self._column(rows)
+
+    def _column(self, rows):
+        """Return the shares of a block's rows, (n_rows, 1)."""
+        return self._row_weights[rows].astype(self._dtype)[:, None]
 
     def go_on_with(self, problem):
         """Change to another Problem with as many rows, which differs in its rows and weights alone."""

@@ -146,7 +146,7 @@ class _Marginal:
             spreads += self._spread_of_all
             np.sqrt(np.maximum(spreads, 0, out=spreads), out=spreads)
         nodes = _Nodes(self._architecture.code, outputs[0], self._spreads_of(rows))
-        shares = self._column[rows]
+        shares = self._column(rows)
         for name, derivative in (("slopes", nodes.slope), ("curvatures", nodes.curvature)):
             self._groups.add_moments(rows, derivative, shares, worker.sums[name])
         super()._add_statistics(worker, rows, inputs, [nodes.output])

@@ -15,6 +15,7 @@ from skae._rows.factors import Dense
 from skae._rows.statistics import Statistics, root_mean, statistics_of, variances
 from skae._rows.threads import SERIAL
 from skae._validation import canonical
+from skae._weights import Weights
 from skae.corruption import CORRUPTIONS, Corruption, Moments
 
 # The fixed draws have at least so many rows, unless that takes too many draws: many parameters fit few of them, noise
@@ -118,7 +119,7 @@ def marginal(prepared, targets, weights, size, rng):
 
     targets : Rows of shape (n_samples, n_features)
 
-    weights : ndarray of shape (n_samples,)
+    weights : Weights of shape (n_samples,)
 
     size : int
         The number of units.
@@ -169,7 +170,7 @@ def _grouped(targets, filling, n_groups, rng):
     # k-means squares the squares again.
     unit = max(abs(sample.min()), abs(sample.max())) or 1.0
     sample = sample / unit
-    n_groups = min(n_groups, len(distinct_rows(sample, np.ones(sample.shape[0])).weights))
+    n_groups = min(n_groups, len(distinct_rows(sample, Weights(1.0, sample.shape[0])).weights))
     groups = KMeans(n_groups, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit(sample)
     return targets.values(lambda rows, block: groups.predict(squares(rows, block) / unit))
 
@@ -212,7 +213,7 @@ class PreparedCorruption:
 
     rows : Rows of shape (n_samples, n_features)
 
-    weights : ndarray of shape (n_samples,)
+    weights : Weights of shape (n_samples,)
 
     Attributes
     ----------

@@ -8,20 +8,20 @@ from skae._network.architecture import Architecture
 from skae._network.network import encode, network_at
 from skae._network.propagation import output
 from skae._objective.noise import Noise
+from skae._objective.outliers import histogram, outliers
 from skae._rows.blocks import Rows
 from skae._rows.statistics import Statistics, column_means, variances
 from skae._rows.threads import SERIAL
+from skae._weights import Weights
 from skae.losses import Loss
 
-# Rows are outliers if each has this many times the median row's gain, if they are at most this share of all, and if
-# together they have more than half of the total gain. If they have nearly all of it, the other rows are noise, and the
-# unit is taken from all rows.
-_OUTLYING, _MOST_OUTLIERS, _NOISE = 10.0, 0.02, 1e-6
+# If the outliers have all of the gain but this share, the other rows are noise, and the unit is taken from all rows.
+_NOISE = 1e-6
 
 # Rows and entries of a sample for second moments.
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
-_MANY_ROWS = 2**24
+_MANY_ROWS = 2**20
 
 # A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
@@ -44,8 +44,8 @@ class Problem:
     noise : Noise or None
         The corruption of the inputs.
 
-    weights : ndarray of shape (n_samples,)
-        Positive, in float64.
+    weights : Weights of shape (n_samples,)
+        Positive.
 
     target_statistics, input_statistics : Statistics
 
@@ -75,7 +75,7 @@ class Problem:
     penalties: tuple
     targets: Rows
     noise: Noise | None
-    weights: np.ndarray
+    weights: Weights
     target_statistics: Statistics
     input_statistics: Statistics
     loss: Loss
@@ -127,7 +127,7 @@ class Problem:
     @property
     def weights_of_others(self):
         """The weights with zeros at the outliers."""
-        return _without(self.weights, self.outliers)
+        return self.weights.without(self.outliers)
 
     @property
     def offset(self):
@@ -145,7 +145,7 @@ class Problem:
         """
         targets = self.targets.take(rows)
         noise = self.noise and self.noise.redrawn(targets, rows, rng)
-        return replace(self, targets=targets, noise=noise, weights=np.ones(len(rows)))
+        return replace(self, targets=targets, noise=noise, weights=Weights(1.0, len(rows)))
 
     @property
     def n_sampled(self):
@@ -166,7 +166,7 @@ class Problem:
         # A permutation of very many numbers takes memory.
         chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
         rows = np.sort(chosen)
-        return replace(self.batch(rows, rng), weights=self.weights[rows])
+        return replace(self.batch(rows, rng), weights=self.weights.select(rows))
 
 
 def make_problem(architecture, penalties, targets, weights, statistics, threads, noise=None):
@@ -180,7 +180,7 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
 
     targets : Rows of shape (n_samples, n_features)
 
-    weights : ndarray of shape (n_samples,)
+    weights : Weights of shape (n_samples,)
 
     statistics : Statistics
         Of the targets.
@@ -200,10 +200,10 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         # What a shifted loss omits would need the entries' weights, too.
         loss, origin = architecture.loss, np.zeros_like(origin)
         raw_origin = origin
-    (gain, perfect, omitted), outliers = _gains(loss, targets, weights, statistics.mean, threads)
-    loss_unit, typical_scale = _gain_and_scale_of_others(loss, targets, weights, outliers, threads)
+    (gain, perfect, omitted), outlying = _gains(loss, targets, weights, statistics.mean, threads)
+    loss_unit, typical_scale = _gain_and_scale_of_others(loss, targets, weights, outlying, threads)
     if not loss_unit > _NOISE * gain:
-        loss_unit, typical_scale, outliers = gain, statistics.scale, outliers[:0]
+        loss_unit, typical_scale, outlying = gain, statistics.scale, outlying[:0]
     is_usable = statistics.scale and 0 < loss_unit < np.inf
     return Problem(
         architecture=architecture,
@@ -221,7 +221,7 @@ def make_problem(architecture, penalties, targets, weights, statistics, threads,
         omitted_loss=omitted,
         loss_unit=loss_unit if is_usable else 1.0,
         typical_scale=typical_scale if is_usable else 0.0,
-        outliers=outliers,
+        outliers=outlying,
     )
 
 
@@ -241,21 +241,28 @@ def column_gains(loss, targets, weights, mean, threads):
 def _gains(loss, targets, weights, mean, threads):
     """Return the weighted means of the rows' gains and constants, and the outliers among the rows."""
 
+    def gains_of(rows):
+        return loss.divergence(rows, mean).sum(axis=1)
+
+    def gains(block):
+        return gains_of(targets.dense(block).astype(np.float64))
+
     def part(block):
         rows = targets.dense(block).astype(np.float64)
-        gains = loss.divergence(rows, mean).sum(axis=1)
-        return np.vstack([gains, loss.perfect(rows), loss.omitted(rows)]) @ weights[block], gains
+        own = gains_of(rows)
+        means = np.vstack([own, loss.perfect(rows), loss.omitted(rows)]) @ weights[block]
+        return np.concatenate([means, histogram(own, weights[block])])
 
-    sums, gains = targets.sum_and_keep(part, threads)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return (sums / weights.sum()).tolist(), _outliers(np.asarray(weights), gains)
+    sums = targets.sum(part, threads)
+    means = (sums[:3] / weights.sum()).tolist()
+    return means, outliers(sums[3:], gains, targets, weights, threads)
 
 
-def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
+def _gain_and_scale_of_others(loss, targets, weights, outlying, threads):
     """Return the mean gain and the scale of all rows but the outliers, about their own mean; zeros without outliers."""
-    if not len(outliers):
+    if not len(outlying):
         return 0.0, 0.0
-    others = _without(weights, outliers)
+    others = weights.without(outlying)
     mean = column_means([targets], others, threads)
 
     def part(block):
@@ -263,24 +270,6 @@ def _gain_and_scale_of_others(loss, targets, weights, outliers, threads):
 
     gain = float(targets.sum(part, threads) / others.sum())
     return gain, float(np.sqrt(np.mean(variances([targets], others, mean, threads))))
-
-
-def _without(weights, rows):
-    """Return the weights with zeros at some rows."""
-    others = weights.copy()
-    others[rows] = 0
-    return others
-
-
-def _outliers(weights, gains):
-    """Return the rows that are few, and have most of the gain."""
-    order = np.argsort(gains)
-    cumulated = np.cumsum(weights[order])
-    median = gains[order[np.searchsorted(cumulated, cumulated[-1] / 2)]]
-    far = gains > _OUTLYING * median
-    are_few = weights[far].sum() <= _MOST_OUTLIERS * weights.sum()
-    have_most = weights[far] @ gains[far] > 0.5 * (weights @ gains)
-    return np.flatnonzero(far) if are_few and have_most else np.array([], dtype=int)
 
 
 def mean_loss(problem, rows, weights, threads, parameters):

@@ -44,9 +44,9 @@ class RowBlocks(ABC):
         """Return the rows of a slice, or of an array of indices."""
         return type(self)(self.X[rows])
 
-    def together(self, order):
-        """Return an order of rows like a random one, an array of indices, in which they are read at a bearable cost."""
-        return order
+    def stretches(self, rng):
+        """Yield arrays of increasing indices, of random parts of the rows that can be read in any order within."""
+        yield np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
 
     def blocks(self, axis=0):
         """Return the slices of X along an axis that are worked on one at a time."""
@@ -63,7 +63,7 @@ class RowBlocks(ABC):
         """Return the sum, in float64, of `part`, a function of a slice along an axis, over all blocks.
 
         Everything that needs all rows is such a sum. Rows that are elsewhere take the function there: what it uses is
-        these rows, arrays of one entry a row that belong to them, and what can be pickled.
+        these rows, their weights and `values`, and what can be pickled.
         """
 
     @abstractmethod
@@ -119,15 +119,17 @@ class Rows(RowBlocks):
 
         return sum(threads.map(add, shared_out(blocks, min(threads.n_threads, len(blocks)))))
 
-    def sum_and_keep(self, part, threads):
-        """Return the sum of the first of two results of `part` over all blocks, and the second ones, a number a row."""
-        kept = np.empty(len(self))
+    def where(self, part, threads):
+        """Return the increasing indices of the rows at which `part`, a function of a slice, gives a mask that is true.
 
-        def keep(block):
-            total, kept[block] = part(block)
-            return total
+        The function is as in `sum`.
+        """
 
-        return self.sum(keep, threads), kept
+        def numbers(block):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return block.start + np.flatnonzero(part(block))
+
+        return np.concatenate([*threads.map(numbers, self.blocks())])
 
     def extremes_of(self, read):
         """Return the extremes of RowBlocks that read these rows a block at a time."""
@@ -276,7 +278,7 @@ class SparseRows(Rows):
         return self.X.T @ coefficients - np.multiply.outer(mean, coefficients.sum(axis=0))
 
     def second_moment_product(self, shares, mean, threads):
-        X, roots = self.X.astype(np.float64, copy=False), np.sqrt(shares)
+        X, roots = self.X.astype(np.float64, copy=False), np.sqrt(shares[:])
 
         def times(vector):
             return roots * (X @ vector - mean @ vector)
@@ -301,11 +303,10 @@ class FileRows(DenseRows):
     are_at_hand = False
 
     def take(self, rows):
-        chosen = self.X.select(rows)
-        return rows_of(chosen.small_or_file())
+        return rows_of(self.X[rows])
 
-    def together(self, order):
-        return self.X.together(order)
+    def stretches(self, rng):
+        return self.X.some_pages(rng)
 
     def dense(self, rows=_EVERY, scratch=None):
         return self.X.read(rows, scratch)

@@ -117,7 +117,7 @@ def _covariance(rows, weights, mean, threads):
 
 def _inner_products(rows, weights, mean, threads):
     """Return the inner products of the centred rows, (n_samples, n_samples), for more columns than rows."""
-    roots = np.sqrt(weights / weights.sum())[:, None]
+    roots = np.sqrt(weights[:] / weights.sum())[:, None]
 
     def part(columns):
         block = rows.dense_columns(columns).astype(np.float64)
@@ -130,5 +130,5 @@ def _inner_products(rows, weights, mean, threads):
 
 def _axes_of(left, rows, weights, mean, threads):
     """Return the right singular vectors, one a column, of left ones; QR fills in those without variance."""
-    axes = rows.combine(np.sqrt(weights / weights.sum())[:, None] * left, mean, threads)
+    axes = rows.combine(np.sqrt(weights[:] / weights.sum())[:, None] * left, mean, threads)
     return qr(axes, mode="economic", overwrite_a=True, check_finite=False)[0]

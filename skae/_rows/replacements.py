@@ -56,8 +56,8 @@ class OtherRows:
         else:
             n_sampled = min(len(rows), _SAMPLED_ENTRIES // rows.shape[1] + 1)
             chosen = np.sort(np.random.default_rng(0).choice(len(rows), n_sampled, replace=False))
-            self._X, weights = rows.take(chosen).dense(), weights[chosen]
-        self._cumulative = np.cumsum(weights)
+            self._X, weights = rows.take(chosen).dense(), weights.select(chosen)
+        self._cumulative = np.cumsum(weights[:])
 
     def replaced(self, X, selected, rng):
         columns = np.nonzero(selected)[1]

@@ -186,7 +186,7 @@ def moments_of(problem, layers, variables, offset, rng):
     """
     inputs = problem.inputs[0].centred_by(offset.astype(problem.targets.dtype))
     outputs = every_output(layers, inputs)
-    shares = (problem.weights / problem.weights.sum()).astype(inputs.dtype)
+    shares = (problem.weights[:] / problem.weights.sum()).astype(inputs.dtype)
     of_inputs = [
         _second_moment(variables.seen_by(index, A), shares) for index, A in enumerate([inputs.dense(), *outputs[:-1]])
     ]

@@ -197,12 +197,22 @@ class _Phase:
 
 def _rows_of_batches(targets, weights, rng):
     """Yield indices of rows, each row once a pass, or as often as its weight says on average."""
-    n_rows = len(weights)
-    shares, are_equal = weights / weights.sum(), np.all(weights == weights[0])
     waiting = np.empty(0, dtype=int)
     while True:
-        while len(waiting) < _BATCH_ROWS:
-            order = rng.permutation(n_rows) if are_equal else rng.choice(n_rows, n_rows, p=shares)
-            waiting = np.append(waiting, targets.together(order))
-        yield waiting[:_BATCH_ROWS]
-        waiting = waiting[_BATCH_ROWS:]
+        for rows in targets.stretches(rng):
+            order, start = _in_random_order(rows, weights, rng), 0
+            while len(waiting) + len(order) - start >= _BATCH_ROWS:
+                stop = start + _BATCH_ROWS - len(waiting)
+                yield np.append(waiting, order[start:stop])
+                waiting, start = waiting[:0], stop
+            waiting = np.append(waiting, order[start:])
+
+
+def _in_random_order(rows, weights, rng):
+    """Return some rows, an array of indices that is overwritten, once each or as often as their weights say."""
+    if weights.are_equal:
+        rng.shuffle(rows)
+        return rows
+    own = weights[rows]
+    n_drawn = round(len(weights) * own.sum() / weights.sum())
+    return rows[rng.choice(len(rows), n_drawn, p=own / own.sum())]

@@ -7,9 +7,13 @@ import numpy as np
 
 from skae._rows.blocks import Rows
 from skae._solvers.history import Watcher
+from skae._weights import Weights
 
 # Changes of the loss below this share of its unit do not matter.
 _NEGLIGIBLE = 0.01
+
+# Rows among which those to hold out are drawn together.
+_CHUNK_ROWS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,25 +24,67 @@ class HeldOut:
     ----------
     rows : Rows of shape (n_samples, n_features)
 
-    weights : ndarray of shape (n_samples,)
+    weights : Weights of shape (n_samples,)
     """
 
     rows: Rows
-    weights: np.ndarray
+    weights: Weights
 
 
-def draw_held_out(n_samples, fraction, seed):
-    """Return which of so many rows to hold out, (n_samples,) of bool."""
-    n_held_out = ceil(fraction * n_samples)
-    if n_held_out == n_samples:
-        raise ValueError(
-            "early_stopping=True needs rows to train on and rows to hold out, but "
-            f"validation_fraction={fraction:g} holds out all of n_samples={n_samples} (distinct rows of "
-            "positive weight). Give more samples, or a smaller validation_fraction."
-        )
-    is_held_out = np.zeros(n_samples, dtype=bool)
-    is_held_out[np.random.default_rng(seed).permutation(n_samples)[:n_held_out]] = True
-    return is_held_out
+@dataclass(frozen=True)
+class HeldOutDraw:
+    """A random choice of rows to hold out, which any process makes again without an array of one entry a row.
+
+    Of 2^22 rows, and of as many following ones, the same share is held out.
+
+    Parameters
+    ----------
+    n_samples : int
+
+    fraction : float
+
+    seed : int
+    """
+
+    n_samples: int
+    fraction: float
+    seed: int
+
+    def __post_init__(self):
+        if ceil(self.fraction * self.n_samples) == self.n_samples:
+            raise ValueError(
+                "early_stopping=True needs rows to train on and rows to hold out, but "
+                f"validation_fraction={self.fraction:g} holds out all of n_samples={self.n_samples} (distinct rows of "
+                "positive weight). Give more samples, or a smaller validation_fraction."
+            )
+
+    def mask(self):
+        """Return which rows are held out, (n_samples,) of bool."""
+        return next(self.masks([(0, self.n_samples)]))
+
+    def masks(self, stretches):
+        """Yield which rows of stretches, each a first row and a count, are held out; those in order cost least."""
+        number, of_chunk = None, None
+        for first, count in stretches:
+            mask, done = np.empty(count, dtype=bool), 0
+            while done < count:
+                if number != (first + done) // _CHUNK_ROWS:
+                    number = (first + done) // _CHUNK_ROWS
+                    of_chunk = self._mask_of(number)
+                part = of_chunk[first + done - number * _CHUNK_ROWS :][: count - done]
+                mask[done : done + len(part)] = part
+                done += len(part)
+            yield mask
+
+    def _mask_of(self, number):
+        """Return the mask of a chunk of rows."""
+        start = number * _CHUNK_ROWS
+        stop = min(start + _CHUNK_ROWS, self.n_samples)
+        n_held_out = ceil(self.fraction * stop) - ceil(self.fraction * start)
+        order, mask = np.arange(stop - start, dtype=np.int32), np.zeros(stop - start, dtype=bool)
+        np.random.default_rng([self.seed, number]).shuffle(order)
+        mask[order[:n_held_out]] = True
+        return mask
 
 
 class Patience(Watcher):

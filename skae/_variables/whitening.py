@@ -122,7 +122,7 @@ def _sides(problem, parameters):
     problem.loss.loss_gradient(targets, outputs[-1], delta)
     deltas = layer_deltas(layers, outputs, delta)
 
-    shares = (problem.weights / problem.weights.sum()).astype(dtype)
+    shares = (problem.weights[:] / problem.weights.sum()).astype(dtype)
     means = [None if A is None else shares @ A for A in below]
     for A, mean in zip(below, means, strict=True):
         if A is not None:

@@ -51,8 +51,8 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     Equal rows are merged only if they are in one chunk. The chunks of a worker are one part of every sum. The start of
     the solver "kfac", which takes steps on minibatches, and `init="stacked"` work on rows that are fetched to the
     client: at most 2^21 entries, chosen at random by their numbers. The first entries of `loss_curve_` are of these
-    rows, then. The second moments for "lbfgs" are of at most 4096 fetched rows. To find outliers, one number a row
-    comes to the client.
+    rows, then. The second moments for "lbfgs" are of at most 4096 fetched rows. Nothing else that grows with the number
+    of rows comes to the client but the numbers of outliers, if there are any.
 
     Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes
     entries from fetched rows, at most 2^21 entries. Steps on minibatches with noise are the start of a search with

@@ -23,7 +23,7 @@ def loss_for(loss, output_activation, X, values, weights):
     """
     loss = make_loss(loss, output_activation)
     if isinstance(loss, str):
-        loss = chosen_losses(X, values if weights.all() else values[weights > 0])
+        loss = chosen_losses(X, values if weights.all() else values[weights[:] > 0])
     return loss.resolved(X if hasattr(X, "shape") else values)
 
 

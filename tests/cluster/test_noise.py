@@ -34,7 +34,7 @@ def add_noise(X, rng):
 )
 def test_value_and_gradient_by_moments_are_those_in_memory(client, corruption, is_projected, is_sparse, weights):
     estimator = DenoisingAutoencoder(5, corruption=corruption, tied_weights=not is_projected)
-    there, here, _ = problems(client, estimator, make_rows(is_sparse), CHUNKS["odd"], weights)
+    there, here = problems(client, estimator, make_rows(is_sparse), CHUNKS["odd"], weights)
     assert here.moments
     assert len(there.noise.variances) == len(here.noise.variances) > (1 if corruption != "gaussian" else 0)
     np.testing.assert_allclose(there.input_statistics.mean, here.input_statistics.mean, rtol=1e-12)
@@ -58,7 +58,7 @@ def test_value_and_gradient_by_moments_are_those_in_memory(client, corruption, i
 )
 def test_value_and_gradient_are_those_of_the_same_draws_in_memory(client, estimator, chunks):
     X, lengths = make_rows(), CHUNKS[chunks]
-    there, here, _ = problems(client, estimator, X, lengths, None)
+    there, here = problems(client, estimator, X, lengths, None)
     same_draws = [stored(X, lengths, draw) for draw in there.noise.inputs]
     assert len(same_draws) == (67 if there.is_drawn else 1)
     mean = np.mean([draw.X.mean(axis=0) for draw in same_draws], axis=0)
@@ -93,7 +93,7 @@ def stored(X, lengths, draw):
 def test_swapped_entries_are_of_a_sample_of_rows(client, monkeypatch):
     monkeypatch.setattr("skae._rows.replacements._SAMPLED_ENTRIES", 64 * 20 - 1)
     X = make_rows()
-    there, here, _ = problems(client, DenoisingAutoencoder(5, corruption=Swap(1.0)), X, CHUNKS["odd"], WEIGHTS)
+    there, here = problems(client, DenoisingAutoencoder(5, corruption=Swap(1.0)), X, CHUNKS["odd"], WEIGHTS)
     sources = [noise.prepared._prepared.source for noise in (there.noise, here.noise)]
     np.testing.assert_allclose(sources[0].mean, sources[1].mean, rtol=1e-12)
     np.testing.assert_allclose(sources[0].variance, sources[1].variance, rtol=1e-12)

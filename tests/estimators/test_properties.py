@@ -28,6 +28,7 @@ from skae._rows.threads import SERIAL
 from skae._solvers.registry import SOLVERS
 from skae._solvers.search import ProjectedSearch
 from skae._variables.centring import centred_variables
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import CORRUPTIONS, Blur, Gaussian, Masking, SaltAndPepper
 from skae.losses import LOSSES, make_loss
@@ -418,6 +419,7 @@ def test_integer_weights_are_repetitions_in_the_objective(problem, seed):
     repeated = subset(problem, np.repeat(np.arange(len(counts)), counts))
 
     def with_weights(part, weights):
+        weights = Weights(weights)
         statistics = statistics_of([part.targets], weights, SERIAL)
         return problem_of(
             problem.architecture, problem.penalties, part.targets, weights, statistics, SERIAL, part.noise

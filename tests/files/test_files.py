@@ -20,6 +20,8 @@ from skae._files.formats import in_blocks
 from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
 from skae._rows.threads import SERIAL
+from skae._solvers.stochastic import _rows_of_batches
+from skae._weights import Weights
 from skae.corruption import Blur
 from skae.losses import ColumnLosses
 from skae.metrics import feature_errors, neg_reconstruction_error, reconstruction_r2
@@ -238,11 +240,11 @@ def test_rows_of_a_file_cannot_be_written_to(source):
 
 
 @pytest.mark.usefixtures("few_pages_are_kept")
-def test_an_order_brings_the_rows_of_a_page_together(zarr_source, monkeypatch):
+def test_minibatches_have_the_rows_of_a_page_together(zarr_source, monkeypatch):
     monkeypatch.setattr(skae._files.formats._Zarr, "n_readers", 1)
-    file, rng = in_blocks(zarr_source(make_rows(6400))), np.random.default_rng(0)
-    order = rng.permutation(6400)
-    result = file.together(order)
+    targets, rng = rows_of(in_blocks(zarr_source(make_rows(6400)))), np.random.default_rng(0)
+    batches = _rows_of_batches(targets, Weights(1.0, 6400), rng)
+    result = np.concatenate([next(batches) for _ in range(26)])[:6400]
     assert_array_equal(np.sort(result), np.arange(6400))
     # One page of 64 rows at a time, each of them in a random order, and so are the pages.
     pages = (result // 64).reshape(100, 64)
@@ -254,9 +256,9 @@ def test_an_order_brings_the_rows_of_a_page_together(zarr_source, monkeypatch):
 def test_equal_rows_of_a_file_are_merged(zarr_source):
     distinct, rng = make_rows(40), np.random.default_rng(0)
     X, weights = distinct[rng.integers(0, 40, N_ROWS)], rng.integers(0, 3, N_ROWS).astype(float)
-    of_file, of_array = distinct_rows(in_blocks(zarr_source(X)), weights), distinct_rows(X, weights)
+    of_file, of_array = (distinct_rows(rows, Weights(weights)) for rows in (in_blocks(zarr_source(X)), X))
     assert_array_equal(of_file.indices, of_array.indices)
-    assert_array_equal(of_file.weights, of_array.weights)
+    assert_array_equal(of_file.weights[:], of_array.weights[:])
     assert len(of_file.weights) == 40
 
 

@@ -14,6 +14,7 @@ from skae._rows.blocks import rows_of
 from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import search_variables
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking, SaltAndPepper, Swap
 from skae.losses import make_loss
@@ -34,7 +35,7 @@ def emphasised(corruption, loss, tied=False):
     architecture = Architecture((4, 3), g, g, make_loss(loss), tied=tied)
     noise = drawn(prepared, rows, architecture.layer_widths, np.random.default_rng(1)).first(3)
     statistics = statistics_of([rows], WEIGHTS, SERIAL)
-    problem = make_problem(architecture, (), rows, WEIGHTS, statistics, SERIAL, noise)
+    problem = make_problem(architecture, (), rows, Weights(WEIGHTS), statistics, SERIAL, noise)
     variables, offset = search_variables(problem, Layout(architecture))
     return problem, Objective(problem, variables, offset=offset)
 

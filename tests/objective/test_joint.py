@@ -104,7 +104,7 @@ def plain_value(objective, architecture, activation, loss, link, penalties, thet
     weights, intercepts = parameters_at(objective, theta)
     g, depth = FUNCTIONS[activation], architecture.depth
     problem = objective._problem
-    X, sample_weight = problem.targets.X, objective._row_weights * len(problem.inputs)
+    X, sample_weight = problem.targets.X, objective._row_weights[:] * len(problem.inputs)
 
     def encode(x):
         for W, b in zip(weights[:depth], intercepts[:depth], strict=True):
@@ -236,7 +236,7 @@ def test_an_evaluation_leaves_its_inputs_unchanged(loss, tied, corruption):
     objective = make_objective(architecture, PENALTY_SETS["all"], corruption)
     theta = random_theta(objective)
     problem = objective._problem
-    arrays = [theta, *(draw.X for draw in (problem.targets, *problem.inputs)), problem.weights, objective._offset]
+    arrays = [theta, *(draw.X for draw in (problem.targets, *problem.inputs)), problem.weights[:], objective._offset]
     copies = [array.copy() for array in arrays]
     first = objective(theta)
     for array, copy in zip(arrays, copies, strict=True):

@@ -24,6 +24,7 @@ from skae._rows.statistics import statistics_of
 from skae._rows.threads import SERIAL
 from skae._variables.centring import CentredVariables, search_variables
 from skae._variables.start import theta_of
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking, SaltAndPepper, Swap
 from skae.losses import ColumnLosses, make_loss
@@ -79,7 +80,7 @@ def noisy_problem(
     g = ACTIVATIONS[activation]
     architecture = Architecture((X.shape[1], 3), g, g, loss, tied=kind == "tied")
     return make_problem(
-        architecture, tuple(penalties), rows, weights, statistics_of([rows], weights, SERIAL), SERIAL, noise
+        architecture, tuple(penalties), rows, Weights(weights), statistics_of([rows], weights, SERIAL), SERIAL, noise
     )
 
 
@@ -93,7 +94,7 @@ def terms_by_formula(problem, objective, theta, activation, column_weights=1.0):
     """What the docstring of skae._objective.marginal says, row by row and group by group."""
     (W, V), (b, c) = parameters_at(objective, theta)
     X = problem.targets.X.toarray() if issparse(problem.targets.X) else problem.targets.X
-    shares, (share, filling, variance) = problem.weights / problem.weights.sum(), problem.moments
+    shares, (share, filling, variance) = problem.weights[:] / problem.weights.sum(), problem.moments
     m, v = (1 - share) * X + share * filling, share * (1 - share) * (X - filling) ** 2 + variance
     a, q = (m - objective._offset) @ W + b, v @ W**2
     at_nodes = [FORMULAS[activation](a + distance * np.sqrt(3 * q)) for distance in (0, 1, -1)]
@@ -177,7 +178,7 @@ def test_gradient_by_torch(corruption, activation, kind):
     flat = torch.tensor(theta, requires_grad=True)
     W = flat[:15].reshape(5, 3)
     V, rest = (W.T, flat[15:]) if kind == "tied" else (flat[15:30].reshape(3, 5), flat[30:])
-    X, shares = torch.tensor(problem.targets.X), torch.tensor(problem.weights / problem.weights.sum())
+    X, shares = torch.tensor(problem.targets.X), torch.tensor(problem.weights[:] / problem.weights.sum())
     share, filling, variance = problem.moments.share, *map(torch.tensor, problem.moments[1:])
     v = share * (1 - share) * (X - filling) ** 2 + variance
     a, q = ((1 - share) * X + share * filling) @ W + rest[:3], v @ W**2
@@ -224,7 +225,7 @@ def added_over_truth(problem, activation, draws):
     variables, offset = search_variables(problem, layout)
     theta = theta_of(Parameters([W, V], [b, c], np.zeros(n_features)), problem, layout, variables, offset)
     objective = objective_class(problem)(problem, variables, offset=offset)
-    X, shares, (share, filling, _) = problem.targets.X, problem.weights / problem.weights.sum(), problem.moments
+    X, shares, (share, filling, _) = problem.targets.X, problem.weights[:] / problem.weights.sum(), problem.moments
 
     def loss(inputs):
         code, *_ = FORMULAS[activation](inputs @ W + b)
@@ -277,7 +278,7 @@ def test_gaussian_noise_on_a_linear_code_is_a_ridge(kind):
     objective = objective_of(problem, kind)
     theta = random_theta(objective)
     (W, V), (b, c) = parameters_at(objective, theta)
-    X, shares = problem.targets.X, problem.weights / problem.weights.sum()
+    X, shares = problem.targets.X, problem.weights[:] / problem.weights.sum()
     plain = 0.5 * shares @ np.sum((((X - objective._offset) @ W + b) @ V + c - X) ** 2, axis=1)
     expected = [plain, 0.4**2 / 2 * np.sum((W @ V) ** 2)]
     np.testing.assert_allclose(objective(theta).terms, expected, rtol=1e-9)
@@ -338,7 +339,7 @@ def test_integer_weights_repeat_rows(kind):
 
 
 def one_group(problem):
-    variances = 0.3 * 0.7 * np.average(problem.targets.X**2, axis=0, weights=problem.weights)
+    variances = 0.3 * 0.7 * np.average(problem.targets.X**2, axis=0, weights=problem.weights[:])
     return replace(problem.noise, group_of=np.zeros(len(problem.targets), dtype=int), variances=variances[None])
 
 

@@ -249,7 +249,7 @@ def test_an_evaluation_leaves_its_inputs_unchanged(depth, corruption):
     objective = project(problem)
     theta = random_theta(objective)
     rows = [draw.X for draw in (problem.targets, *problem.inputs)]
-    arrays = [theta, *rows, problem.weights, problem.mean, objective._offset]
+    arrays = [theta, *rows, problem.weights[:], problem.mean, objective._offset]
     copies = [array.copy() for array in arrays]
     first = objective(theta)
     objective(random_theta(objective, seed=5))

@@ -21,6 +21,7 @@ from skae._rows.threads import SERIAL, RowThreads
 from skae._solvers.kfac import KFAC, _Block, _TiedBlock, moments_of
 from skae._variables.centring import search_variables
 from skae._variables.start import fresh_start
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import Masking, SaltAndPepper
 from skae.losses import ColumnLosses, Loss, SquaredError, make_loss
@@ -193,7 +194,7 @@ class Setting:
         if noise is not None:
             prepared = PreparedCorruption(noise, rows, weights)
             noise = drawn(prepared, rows, self.architecture.layer_widths, np.random.default_rng(1)).first(1)
-        self.problem = make_problem(self.architecture, (), rows, weights, statistics, SERIAL, noise)
+        self.problem = make_problem(self.architecture, (), rows, Weights(weights), statistics, SERIAL, noise)
         self.layout = Layout(self.architecture)
         self.variables, self.offset = search_variables(self.problem, self.layout, X.dtype, by_column=False)
         self.theta = np.random.default_rng(2).standard_normal(self.layout.size).astype(X.dtype)

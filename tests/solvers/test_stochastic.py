@@ -23,6 +23,7 @@ from skae._solvers.result import Status
 from skae._solvers.search import JointSearch
 from skae._solvers.solver import Context
 from skae._solvers.stochastic import StochasticSearch, _Phase, _rows_of_batches
+from skae._weights import Weights
 from skae.activations import ACTIVATIONS
 from skae.corruption import Gaussian, Masking
 from skae.losses import make_loss
@@ -57,7 +58,7 @@ def problem_of(kind="clean", X=None, weights=None, penalties=(DECAY,), tied=Fals
     if kind == "marginal":
         noise = marginal(PreparedCorruption(corruption, rows, weights), rows, weights, 3, rng)
     statistics = statistics_of([rows], weights, SERIAL)
-    return make_problem(architecture, tuple(penalties), rows, weights, statistics, SERIAL, noise)
+    return make_problem(architecture, tuple(penalties), rows, Weights(weights), statistics, SERIAL, noise)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler, normalize
 
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
-from skae._objective.problem import _outliers
 from skae.penalties import KLSparsity, L1Sparsity, WeightDecay
 
 AUTOENCODERS = [AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder, ContractiveAutoencoder]
@@ -184,15 +183,6 @@ def test_outliers_with_weights_and_held_out_rows(cancer):
     weights[:50] = 0
     text = the_warning(AutoencoderTransformer(8, random_state=0), X, sample_weight=weights)
     assert re.search(r"2 rows of X that look like outliers \((100, 200|200, 100)\)", text)
-
-
-def test_outliers_are_few_and_have_most_of_the_gain():
-    gains = np.r_[np.ones(98), 60, 60]
-    weights = np.ones(100)
-    assert list(_outliers(weights, gains)) == [98, 99]
-    assert list(_outliers(weights, np.r_[np.ones(98), 20, 20])) == []  # less than half of the gain
-    assert list(_outliers(weights, np.r_[np.ones(90), np.full(10, 60)])) == []  # one row in ten is no outlier
-    assert list(_outliers(np.r_[np.ones(98), 30, 30], gains)) == []  # nor are rows of much weight
 
 
 def test_an_outlier_does_not_end_the_search_of_the_others(cancer):

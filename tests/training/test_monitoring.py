@@ -1,6 +1,7 @@
 """Early stopping, restarts, warm starts and the log: against what is recorded of a fit, and loss formulas."""
 
 import re
+from math import ceil
 from unittest import mock
 
 import joblib
@@ -16,7 +17,8 @@ import skae._estimators.base
 import skae._training.run
 from skae import AutoencoderTransformer, ContractiveAutoencoder, DenoisingAutoencoder, SparseAutoencoder
 from skae._rows.blocks import Rows
-from skae._training.early_stopping import HeldOut, Patience, draw_held_out
+from skae._training import early_stopping
+from skae._training.early_stopping import HeldOut, HeldOutDraw, Patience
 from skae._training.run import Training
 from skae.penalties import Contraction, KLSparsity, L1Sparsity
 
@@ -159,7 +161,7 @@ def test_rows_are_held_out_of_the_training(Autoencoder, fraction, held_out):
 def test_the_validation_loss_is_that_of_clean_rows_without_penalties(Autoencoder, make_rows, held_out):
     estimator = stopping_early(Autoencoder, alpha=0.1).fit(make_rows(X), sample_weight=WEIGHTS)
     (rows,) = held_out
-    expected = -np.average(estimator.score_samples(rows.rows.X), weights=rows.weights)
+    expected = -np.average(estimator.score_samples(rows.rows.X), weights=rows.weights[:])
     assert estimator.best_validation_loss_ == min(estimator.validation_loss_curve_)
     assert estimator.best_validation_loss_ == pytest.approx(expected, rel=1e-10)
 
@@ -177,27 +179,43 @@ def test_rows_of_weight_zero_are_not_held_out_either(held_out):
     (rows,) = held_out
     index = [int(np.flatnonzero((row == X).all(axis=1))[0]) for row in rows.rows.X]
     assert (WEIGHTS[index] > 0).all()
-    assert_allclose(rows.weights / rows.weights[0], WEIGHTS[index] / WEIGHTS[index[0]])
+    assert_allclose(rows.weights[:] / rows.weights[0], WEIGHTS[index] / WEIGHTS[index[0]])
 
 
 def test_held_out_rows_are_drawn_at_random():
     """Of 10 sorted classes of 100 rows, a tenth drawn at random has 10 each, with a standard deviation of 2.8."""
-    held_out = draw_held_out(1000, 0.1, seed=0)
+    held_out = HeldOutDraw(1000, 0.1, seed=0).mask()
     assert np.abs(held_out.reshape(10, 100).sum(axis=1) - 10).max() < 10
-    assert_array_equal(held_out, draw_held_out(1000, 0.1, seed=0))
-    assert not np.array_equal(held_out, draw_held_out(1000, 0.1, seed=1))
+    assert_array_equal(held_out, HeldOutDraw(1000, 0.1, seed=0).mask())
+    assert not np.array_equal(held_out, HeldOutDraw(1000, 0.1, seed=1).mask())
 
 
 @pytest.mark.parametrize(("n_samples", "fraction", "expected"), [(20, 0.3, 6), (178, 0.1, 18), (2, 0.01, 1)])
 def test_the_share_held_out_is_rounded_up(n_samples, fraction, expected):
-    assert draw_held_out(n_samples, fraction, 0).sum() == expected
+    assert HeldOutDraw(n_samples, fraction, 0).mask().sum() == expected
+
+
+@pytest.mark.parametrize("n_samples", [1, 9, 10, 11, 57])
+@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.98])
+def test_rows_are_held_out_of_neighbours_in_the_same_share(n_samples, fraction, monkeypatch):
+    monkeypatch.setattr(early_stopping, "_CHUNK_ROWS", 10)
+    if ceil(fraction * n_samples) == n_samples:
+        with pytest.raises(ValueError, match="holds out all"):
+            HeldOutDraw(n_samples, fraction, 0)
+        return
+    draw = HeldOutDraw(n_samples, fraction, 0)
+    mask = draw.mask()
+    for stop in [*range(10, n_samples, 10), n_samples]:
+        assert mask[:stop].sum() == ceil(fraction * stop)
+    stretches = [(first, min(7, n_samples - first)) for first in range(0, n_samples, 7)]
+    assert_array_equal(np.concatenate([*draw.masks(stretches)]), mask)
+    for first, count in stretches:  # as a worker does, which has some of them
+        assert_array_equal(next(draw.masks([(first, count)])), mask[first : first + count])
 
 
 @each
 def test_what_is_held_out_changes_no_other_draw(Autoencoder, monkeypatch):
-    monkeypatch.setattr(
-        skae._estimators.base, "draw_held_out", lambda n_samples, *_: np.arange(n_samples) >= n_samples - 10
-    )
+    monkeypatch.setattr(HeldOutDraw, "mask", lambda self: np.arange(self.n_samples) >= self.n_samples - 10)
     watching = stopping_early(Autoencoder, max_iter=1).fit(X)
     others = X[np.lexsort(X.T[::-1])[:-10]]  # held-out rows are drawn among the sorted ones
     assert_array_equal(watching.coefs_[0], make(Autoencoder, max_iter=1).fit(others).coefs_[0])
@@ -227,7 +245,7 @@ def test_a_held_out_outlier_is_an_error_that_names_it():
     rows = np.random.default_rng(0).uniform(size=(40, 3))
     rows[7] = 1e4  # the last one in lexicographic order
     with (
-        mock.patch.object(skae._estimators.base, "draw_held_out", return_value=np.arange(40) == 39),
+        mock.patch.object(HeldOutDraw, "mask", return_value=np.arange(40) == 39),
         pytest.raises(ValueError, match="some are far outside the range of the training rows"),
     ):
         stopping_early(AutoencoderTransformer, loss="poisson", activation="identity", alpha=0).fit(rows)

@@ -136,7 +136,7 @@ def moments(problem, parameters, activation, derivative):
     The decoder's intercept, c, is relative to the mean of X.
     """
     (W, V), (b, c) = parameters
-    X, weights = problem.targets.X - problem.mean, problem.weights / problem.weights.sum()
+    X, weights = problem.targets.X - problem.mean, problem.weights[:] / problem.weights.sum()
     H = activation(X @ W + b)
     errors = H @ V + c - X
     gradients = (errors @ V.T) * derivative(H)
