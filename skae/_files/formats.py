@@ -71,7 +71,8 @@ class _HDF5(_Chunked):
 class _Zarr(_Chunked):
     """An array of zarr."""
 
-    n_readers: ClassVar[int] = os.cpu_count() or 1
+    # Each one takes some MB, and one thread of the library hands out the work of all.
+    n_readers: ClassVar[int] = min(8, os.cpu_count() or 1)
 
 
 @dataclass(eq=False)
