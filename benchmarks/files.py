@@ -10,8 +10,7 @@ groups).
    over those of the file: a fit needs some before and after its search, for equal rows, statistics, and gains. The peak
    is the kernel's, as in memory.py, above what the process has after a small fit; the bound is that of memory.py. It
    does not count what is kept for each row whatever its width: the last column is the excess in bytes a row, which
-   matters for narrow rows (--features 10 --gb 0.4). "memory" among the formats is an array in memory, X itself left
-   out.
+   matters for narrow rows (--features 10 --gb 0.4). The format "memory" is an array in memory, X itself left out.
 2. Small files (--small-gb), which fit into memory: the same fit from the array and from the file, in turn, in one
    process. Medians of the ratios of neighbouring pairs, after one fit that brings the file into the page cache, so
    that the disk keeps up. CPU seconds are those of all threads of the process: the load of the machine moves them

@@ -64,7 +64,7 @@ class FileArray:
         mask = np.asarray(rows)
         if mask.dtype != bool or self._selection is not None:
             mask = np.zeros(int(self._pages.edges[-1]), dtype=bool)
-            mask[self._in_file(slice(None))[rows]] = True
+            mask[self._in_file(rows)] = True
         return FileArray(self._pages, self.shape[1], self.dtype, self.header, Selection(mask))
 
     def some_pages(self, rng):
@@ -89,7 +89,7 @@ class FileArray:
             return np.arange(*rows.indices(len(self))) if self._selection is None else self._selection[rows]
         rows = np.asarray(rows)
         if rows.dtype == bool:
-            rows = np.flatnonzero(rows)
+            return np.flatnonzero(rows) if self._selection is None else self._selection[:][rows]
         return rows if self._selection is None else self._selection[rows]
 
     def _stretch(self, start, stop, out):

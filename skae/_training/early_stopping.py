@@ -35,7 +35,7 @@ class HeldOut:
 class HeldOutDraw:
     """A random choice of rows to hold out, which any process makes again without an array of one entry a row.
 
-    Of 2^22 rows, and of as many following ones, the same share is held out.
+    The same share of each 2^22 rows that follow each other is held out.
 
     Parameters
     ----------
