@@ -117,12 +117,11 @@ def _covariance(rows, weights, mean, threads):
 
 def _inner_products(rows, weights, mean, threads):
     """Return the inner products of the centred rows, (n_samples, n_samples), for more columns than rows."""
-    roots = np.sqrt(weights[:] / weights.sum())[:, None]
 
     def part(columns):
         block = rows.dense_columns(columns).astype(np.float64)
         block -= mean[columns]
-        block *= roots
+        block *= np.sqrt(weights[:] / weights.sum())[:, None]
         return block @ block.T
 
     return rows.sum(part, threads, axis=1)
