@@ -299,7 +299,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             is_held_out = HeldOutDraw(len(distinct.weights), self.validation_fraction, seed).mask()
             held_out_X, held_out_weights = distinct.take(X, is_held_out)
             check_targets(loss, held_out_X)
-            held_out, trained_on = HeldOut(rows_of(held_out_X), held_out_weights), ~is_held_out
+            held_out = HeldOut(rows_of(held_out_X), held_out_weights)
+            trained_on = np.logical_not(is_held_out, out=is_held_out)
         X, weights = distinct.take(X, trained_on)
         check_targets(loss, X)
         return X, weights, held_out, partial(distinct.equal_to, trained_on), distinct.firsts(trained_on)
