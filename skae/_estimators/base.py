@@ -291,8 +291,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
-        Returns the rows to train on, their weights, HeldOut or None, and two functions: the first gives the indices of
-        all rows of X that equal those trained on; the second one, given some of these, that of the first one of each.
+        Returns the rows to train on, their weights, HeldOut or None, the function that returns the indices of all rows
+        of X that equal one of those trained on, and the one that returns where X has each of some of these first.
         """
         distinct, trained_on, held_out = distinct_rows(X, weights), None, None
         if self.early_stopping:
