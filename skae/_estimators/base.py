@@ -296,15 +296,16 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
     def _split(self, X, weights, loss, seed):
         """Split the distinct rows of X.
 
-        Returns the rows to train on, their weights, HeldOut or None, and two functions: the first gives the indices of
-        all rows of X that equal those trained on; the second one, given some of these, that of the first one of each.
+        Returns the rows to train on, their weights, HeldOut or None, the function that returns the indices of all rows
+        of X that equal one of those trained on, and the one that returns where X has each of some of these first.
         """
         distinct, trained_on, held_out = distinct_rows(X, weights), None, None
         if self.early_stopping:
             is_held_out = HeldOutDraw(len(distinct.weights), self.validation_fraction, seed).mask()
             held_out_X, held_out_weights = distinct.take(X, is_held_out)
             check_targets(loss, held_out_X)
-            held_out, trained_on = HeldOut(rows_of(held_out_X), held_out_weights), ~is_held_out
+            held_out = HeldOut(rows_of(held_out_X), held_out_weights)
+            trained_on = np.logical_not(is_held_out, out=is_held_out)
         X, weights = distinct.take(X, trained_on)
         check_targets(loss, X)
         return X, weights, held_out, partial(distinct.equal_to, trained_on), distinct.firsts(trained_on)

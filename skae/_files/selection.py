@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Rows whose bits are counted together.
+# Rows whose bits are counted together: an integer holds them.
 _PAGE = 64
 
 
@@ -17,10 +17,11 @@ class Selection:
     """
 
     def __init__(self, mask):
-        pages = np.zeros((-(-len(mask) // _PAGE), _PAGE), dtype=bool)
-        pages.ravel()[: len(mask)] = mask
-        self._bits = np.packbits(pages, axis=1)
-        self._edges = np.concatenate([[0], np.cumsum(np.count_nonzero(pages, axis=1))])
+        packed = np.packbits(mask)
+        self._bits = np.zeros((-(-len(mask) // _PAGE), _PAGE // 8), dtype=np.uint8)
+        self._bits.ravel()[: len(packed)] = packed
+        counts = np.bitwise_count(self._bits.view(np.uint64)).ravel()
+        self._edges = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
     def __len__(self):
         return int(self._edges[-1])

@@ -254,8 +254,8 @@ def _gains(loss, targets, weights, mean, threads):
         return np.concatenate([means, histogram(own, weights[block])])
 
     sums = targets.sum(part, threads)
-    means = (sums[:3] / weights.sum()).tolist()
-    return means, outliers(sums[3:], gains, targets, weights, threads)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (sums[:3] / weights.sum()).tolist(), outliers(sums[3:], gains, targets, weights, threads)
 
 
 def _gain_and_scale_of_others(loss, targets, weights, outlying, threads):
