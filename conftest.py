@@ -16,6 +16,7 @@ NEEDS = {
     "skae/_cluster": "distributed",
     "skae/dask": "distributed",
     "tests/cluster": "distributed",
+    "tests/remote_problems.py": "distributed",
     "doc/user_guide/files.rst": "h5py",
 }
 collect_ignore = [path for path, package in NEEDS.items() if not importlib.util.find_spec(package)]
