@@ -3,7 +3,7 @@
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 
 import numpy as np
@@ -36,6 +36,7 @@ class Pages:
         page_bytes = max(1, int(np.diff(edges).max()) * row_bytes)
         self._capacity = max(_MIN_KEPT + self._n_ahead, _KEPT_BYTES // page_bytes)
         self._kept = OrderedDict()  # futures by number, the least recently used one first
+        self._asked_for = {}  # those that no reader has begun with
         self._lock = Lock()
         self._executor = ThreadPoolExecutor(n_readers, thread_name_prefix="skae-reader")
 
@@ -71,9 +72,27 @@ class Pages:
         return page.result()
 
     def _future(self, number):
+        """Return the future rows of a page; the caller holds the lock."""
         if number not in self._kept:
-            self._kept[number] = self._executor.submit(self._decoded, number)
+            if number not in self._asked_for:
+                self._asked_for[number] = Future()
+                self._executor.submit(self._read_first)
+            self._kept[number] = self._asked_for[number]
         return self._kept[number]
+
+    def _read_first(self):
+        """Read the first page that is asked for.
+
+        So a thread that lags behind in a pass by more pages than are kept comes up with the others, who wait for theirs,
+        and from there on each page is read once for all.
+        """
+        with self._lock:
+            number = min(self._asked_for)
+            future = self._asked_for.pop(number)
+        try:
+            future.set_result(self._decoded(number))
+        except BaseException as error:
+            future.set_exception(error)
 
     def _decoded(self, number):
         rows = self._read(*self.edges[number : number + 2].tolist())

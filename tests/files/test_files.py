@@ -17,6 +17,7 @@ import skae._rows.distinct
 from skae import AutoencoderTransformer, DenoisingAutoencoder, SparseAutoencoder
 from skae._files.array import FileArray, selected
 from skae._files.formats import in_blocks
+from skae._files.pages import Pages
 from skae._rows.blocks import rows_of
 from skae._rows.distinct import distinct_rows
 from skae._rows.threads import SERIAL
@@ -273,6 +274,16 @@ def test_pages_are_read_once_a_pass_and_ahead(n_readers, zarr_source, monkeypatc
         file[start : start + 32]
     file._pages._executor.shutdown()
     assert sorted(read) == sorted([*range(0, 6400, 64)] * 2 + [*range(0, 64 * n_readers, 64)])
+
+
+def test_the_thread_that_lags_behind_is_served_first():
+    read = []
+    pages = Pages(lambda start, stop: read.append(start) or np.zeros((stop - start, 1)), np.arange(0, 101), 8, 1)
+    with pages._lock:  # no reader begins before all are asked for
+        futures = [pages._future(number) for number in (50, 7, 60, 8, 7)]
+    for future in futures:
+        future.result()
+    assert read == [7, 8, 50, 60]
 
 
 # Parquet.
