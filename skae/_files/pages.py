@@ -83,8 +83,8 @@ class Pages:
     def _read_first(self):
         """Read the first page that is asked for.
 
-        So a thread that lags behind in a pass by more pages than are kept comes up with the others, who wait for theirs,
-        and from there on each page is read once for all.
+        So a thread that lags behind in a pass by more pages than are kept comes up with the others, who wait for
+        theirs, and from there on each page is read once for all.
         """
         with self._lock:
             number = min(self._asked_for)
