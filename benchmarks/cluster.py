@@ -29,6 +29,7 @@ from skae._objective.choice import objective_class
 from skae._rows.blocks import rows_of
 from skae._rows.threads import SERIAL, row_threads
 from skae._variables.centring import search_variables
+from skae._weights import Weights
 from skae.dask import DaskAutoencoder
 from skae.losses._choice import loss_for
 
@@ -97,9 +98,9 @@ def run_case(client, n_rows, search, arguments):
     estimator._validated(X[:1], reset=True)
     loss = loss_for("squared_error", "auto", None, None, None)
     with row_threads(n_threads=n_workers) as threads:
-        rows, weights, _ = loaded(client, random, None, estimator, loss).chosen()
+        rows, weights = loaded(client, random, None, estimator, loss).rows()
         there = estimator._make_problem(rows, weights, loss, None, threads)
-        here = estimator._make_problem(rows_of(X), np.ones(n_rows), loss, None, threads)
+        here = estimator._make_problem(rows_of(X), Weights(1.0, n_rows), loss, None, threads)
         objectives = {}
         for name, problem in {"threads": here, "workers": there}.items():
             cls = objective_class(problem, SEARCHES[search])
@@ -197,7 +198,7 @@ def _architecture(arguments):
     estimator = AutoencoderTransformer(arguments.units)
     loss = loss_for("squared_error", "auto", None, None, None)
     with row_threads() as threads:
-        return estimator._make_problem(rows_of(X), np.ones(20), loss, None, threads).architecture
+        return estimator._make_problem(rows_of(X), Weights(1.0, 20), loss, None, threads).architecture
 
 
 def print_model_of_threads(arguments, a_row):
@@ -217,7 +218,7 @@ def _seconds_a_row(arguments, n_rows):
     X = np.random.default_rng(0).random((n_rows, arguments.features), dtype=np.float32)
     estimator, loss = AutoencoderTransformer(arguments.units), loss_for("squared_error", "auto", None, None, None)
     with row_threads(n_threads=1) as threads:
-        problem = estimator._make_problem(rows_of(X), np.ones(len(X)), loss, None, threads)
+        problem = estimator._make_problem(rows_of(X), Weights(1.0, len(X)), loss, None, threads)
         variables, offset = search_variables(problem, Layout(problem.architecture))
         objective = objective_class(problem)(problem, variables, offset=offset, threads=threads)
         theta = 0.1 * np.random.default_rng(0).standard_normal(objective.size)

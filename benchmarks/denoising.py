@@ -33,7 +33,7 @@ class FrozenDraws(DenoisingAutoencoder):
     n_draws = 1
 
     def _noise(self, architecture, rows, weights, rng):
-        prepared = PreparedCorruption(self._corruption(), rows.X, weights)
+        prepared = PreparedCorruption(self._corruption(), rows, weights)
         n_draws = max(self.n_draws, -(-4000 // len(rows)))
         return Noise([rows_of(prepared.corrupt(rows.X, rng)) for _ in range(n_draws)])
 

@@ -10,6 +10,8 @@ _NONE = np.empty(0, dtype=int)
 class Weights:
     """Weights of rows, in float64: `weights[rows]`, of a slice, a mask or an array of indices, is an ndarray.
 
+    Of weights without some rows only slices are read.
+
     Equal weights are held as one number, and take no memory a row.
 
     Parameters
@@ -36,9 +38,11 @@ class Weights:
         return len(self._values) == 1 and not len(self._removed)
 
     def __getitem__(self, rows):
+        if self.are_equal and isinstance(rows, slice):
+            return np.full(len(range(*rows.indices(self._n_samples))), self._values[0] / self._divisor)
         result = np.broadcast_to(self._values, len(self))[rows] / self._divisor
         if len(self._removed):
-            start, stop, _ = rows.indices(len(self))  # blocks are all that is read of them
+            start, stop, _ = rows.indices(len(self))
             low, high = np.searchsorted(self._removed, (start, stop))
             result[self._removed[low:high] - start] = 0
         return result

@@ -97,8 +97,8 @@ class Corruption(ABC):
         """
         return self
 
-    def _prepared_on(self, rows, weights):
-        """Return what `prepare` returns, given Rows and Weights."""
+    def _prepared_on(self, rows, weights, rng):
+        """Return what `prepare` returns, given Rows and Weights; the generator is for rows that are not at hand."""
         return self if type(self).prepare is Corruption.prepare else self.prepare(rows.X, weights[:])
 
     def moments(self, n_features):  # noqa: B027 - most corruptions have none
@@ -147,13 +147,17 @@ class _Replacing(Corruption):
         return vstack(blocks, format="csr", dtype=X.dtype) if issparse(X) else np.concatenate(blocks)
 
     def prepare(self, X, weights):
-        return self._prepared_on(rows_of(X), Weights(weights))
+        return self._made_on(rows_of(X), Weights(weights), None)
 
-    def _prepared_on(self, rows, weights):
-        return _Replacement(self.level, self.emphasis, self._source(rows, weights))
+    def _prepared_on(self, rows, weights, rng):
+        has_own = type(self).prepare is not _Replacing.prepare
+        return super()._prepared_on(rows, weights, rng) if has_own else self._made_on(rows, weights, rng)
+
+    def _made_on(self, rows, weights, rng):
+        return _Replacement(self.level, self.emphasis, self._source(rows, weights, rng))
 
     @abstractmethod
-    def _source(self, rows, weights):
+    def _source(self, rows, weights, rng):
         """Return the source of the replacements, from all rows and their weights."""
 
 
@@ -240,7 +244,7 @@ class Masking(_Replacing):
     def keeps_sparse(self):
         return self.fill in ("auto", 0)
 
-    def _source(self, rows, weights):
+    def _source(self, rows, weights, rng):
         return Filling(self._filling(rows, weights).astype(rows.dtype))
 
     def _filling(self, rows, weights):
@@ -260,7 +264,7 @@ class Swap(_Replacing):
 
     The other row is drawn for every entry anew, in proportion to the weights, and may be the same one. A corrupted
     entry so has a value that occurs in its column, which suits tables of mixed columns. If X is in a file or on a
-    cluster, the other rows are of a random sample, 2^21 entries.
+    cluster, the other rows are of a random sample, 2^20 entries.
 
     Parameters
     ----------
@@ -281,8 +285,8 @@ class Swap(_Replacing):
            [ 2., 10.]])
     """
 
-    def _source(self, rows, weights):
-        return OtherRows(rows, weights)
+    def _source(self, rows, weights, rng):
+        return OtherRows(rows, weights, rng)
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,7 @@ class SaltAndPepper(_Replacing):
     array([[1., 1., 1.]])
     """
 
-    def _source(self, rows, weights):
+    def _source(self, rows, weights, rng):
         return Extremes(*rows.extremes())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array, issparse
 
 from skae._cluster.parts import Part, Places, load, part_of
-from skae._cluster.rows import RemoteRows, RemoteWeights, Workers, results_of
+from skae._cluster.rows import RemoteRows, RemoteWeights, Workers, await_all, results_of
 from skae._compat import is_pandas_frame
 
 
@@ -181,10 +181,11 @@ class Loaded:
 
     def _numbers_by_worker(self, counts):
         """Return the numbers of the blocks that have rows, by the address of a worker that holds them."""
-        holders, numbers_of = self.client.who_has(self.blocks), {}
+        await_all(self.client, self.blocks)  # those of a worker that has died are made again
+        holders, every, numbers_of = self.client.who_has(self.blocks), [*self.client.nthreads()], {}
         for number, block in enumerate(self.blocks):
             if counts[number]:
-                address = min(holders[block.key], key=lambda holder: (len(numbers_of.get(holder, [])), holder))
+                address = min(holders[block.key] or every, key=lambda holder: (len(numbers_of.get(holder, [])), holder))
                 numbers_of.setdefault(address, []).append(number)
         return numbers_of
 

@@ -162,8 +162,14 @@ class Part:
         return self.rows.extremes() if read is None else self.rows.extremes_of(read)
 
     def taken(self, rows):
-        """Return some rows, an array of increasing indices, with their weights."""
-        return self.rows.take(rows).X, self.weights[rows]
+        """Return some rows, an array of increasing indices."""
+        return self.rows.take(rows).X
+
+    def weights_of(self, rows):
+        return self.weights[rows]
+
+    def n_read(self):
+        return self.rows.n_read
 
     def firsts_of(self, rows):
         """Return where X has some rows, an array of increasing indices, first."""
@@ -206,6 +212,8 @@ class PartMoved(Exception):
 class PartObjective:
     """An Objective over the rows of a part. It stays where the part is, and keeps its buffers from call to call.
 
+    After a loss of workers the client may call it again before a former call has ended, which then goes first.
+
     Parameters
     ----------
     part : Part
@@ -219,7 +227,7 @@ class PartObjective:
         n_threads = _n_threads()
         executor = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self._objective = part.loads(pickled)(threads=RowThreads(n_threads, executor))
-        self._number = None
+        self._number, self._lock = None, threading.RLock()
 
     def __reduce__(self):
         return PartObjective, (self._part, self._pickled)
@@ -229,10 +237,9 @@ class PartObjective:
 
     def statistics_at(self, theta, number):
         """Return the part's sums of a first sweep, of the evaluation of that number."""
-        with row_threads(n_threads=1):
-            result = self._objective.statistics_at(theta)
-        self._number = number
-        return result
+        with self._lock, row_threads(n_threads=1):
+            self._number = number
+            return self._objective.statistics_at(theta)
 
     def gradients_after(self, number, statistics):
         """Return the part's terms and gradient, given the sums of a first sweep over all parts.
@@ -247,18 +254,20 @@ class PartObjective:
 
     def gradients_at(self, theta, number, statistics):
         """Return the part's terms and gradient, given theta besides."""
-        self.statistics_at(theta, number)
-        return self.gradients_after(number, statistics)
+        with self._lock:
+            self.statistics_at(theta, number)
+            return self.gradients_after(number, statistics)
 
     def values_at(self, theta, number, statistics):
         """Return the part's terms alone, given theta besides."""
-        self.statistics_at(theta, number)
-        return self.values_after(number, statistics)
+        with self._lock:
+            self.statistics_at(theta, number)
+            return self.values_after(number, statistics)
 
     def _second_sweep(self, sweep, number, statistics):
-        if number != self._number:
-            raise PartMoved
-        with row_threads(n_threads=1):
+        with self._lock, row_threads(n_threads=1):
+            if number != self._number:
+                raise PartMoved
             return sweep(statistics)
 
 

@@ -1,13 +1,11 @@
 """What a fit keeps in this process, in case that the cluster loses all workers."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from skae._estimators.callbacks import NoTask
 from skae._rows.threads import SERIAL
 from skae._solvers.history import Watcher
-from skae._training.diagnosis import share_gained
+from skae._training.diagnosis import share_on_rows
 from skae._training.result import result_at
 
 
@@ -19,8 +17,7 @@ class Rescue(NoTask):
 
     def prepare(self, problem, n_samples):
         """Fetch a sample of the rows, for what is computed of them after a search. X has `n_samples` rows."""
-        self._n_samples, sample = n_samples, problem.sample(np.random.default_rng(0))
-        self._sample = replace(sample, outliers=problem.outliers[:0])
+        self._n_samples, self._sample = n_samples, problem.sample(np.random.default_rng(0))
 
     def searches(self, index, attributes):
         """Return the watchers of a restart; `attributes` makes fitted attributes of a TrainingResult."""
@@ -35,7 +32,7 @@ class Rescue(NoTask):
         result, attributes = min(found, key=lambda pair: pair[0].selection_loss)
         record = {
             "n_samples": self._n_samples,
-            "explained": float(share_gained(self._sample, result, SERIAL)),
+            "explained": float(share_on_rows(self._sample, result, SERIAL)),
             "warning": f"{name} lost its workers after {result.n_iterations} iterations.",
         }
         return {**attributes(result, problem=self._sample), "_fit_record": record}

@@ -17,9 +17,6 @@ from skae._weights import Weights
 # Entries of the rows that are fetched for minibatches.
 _FETCHED_ENTRIES = 2**21
 
-# Entries of sums that are sent to and from the workers in every evaluation: 1 MB.
-_SENT_ENTRIES = 2**17
-
 # Results that are added up in one task, and that the client adds up.
 _FAN_IN = 8
 
@@ -81,11 +78,17 @@ class NoWorkersError(RuntimeError):
 
 def results_of(client, futures):
     """Return the results of futures. NoWorkersError if the cluster has no workers left to compute them."""
+    await_all(client, futures)
+    return client.gather(futures)
+
+
+def await_all(client, futures):
+    """Wait for the results of futures. NoWorkersError if the cluster has no workers left to compute them."""
     had_workers = True
     while True:
         try:
             wait(futures, timeout=_LOOK_SECONDS)
-            return client.gather(futures)
+            return
         except DaskTimeoutError:
             has_workers = bool(client.nthreads())
             if not (had_workers or has_workers):
@@ -155,21 +158,22 @@ class RemoteRows(ReadRows):
 
     def take(self, rows):
         """Return the rows of an array of increasing indices, in this process."""
-        return rows_of(self.fetched(rows)[0])
+        return rows_of(self._fetched("taken", rows))
 
-    def fetched(self, rows):
-        """Return the rows of an array of increasing indices, and their weights."""
-        locations = [places.within(rows) for places in self._places]
-        arrays, weights = zip(*self.parts.each("taken", [own for _, own in locations]), strict=True)
-        order = np.argsort(np.concatenate([places for places, _ in locations]))
-        joined = vstack(arrays, format="csr") if issparse(arrays[0]) else np.concatenate(arrays)
-        return joined[order], np.concatenate(weights)[order]
+    def weights_of(self, rows):
+        """Return the weights of an array of increasing indices."""
+        return self._fetched("weights_of", rows)
 
     def firsts_of(self, rows):
         """Return the numbers in X of some rows, an array of increasing indices."""
+        return self._fetched("firsts_of", rows)
+
+    def _fetched(self, method, rows):
+        """Return what a method of the parts gives for their own ones of some rows, in the order of these."""
         locations = [places.within(rows) for places in self._places]
-        order = np.argsort(np.concatenate([places for places, _ in locations]))
-        return np.concatenate(self.parts.each("firsts_of", [own for _, own in locations]))[order]
+        arrays = self.parts.each(method, [own for _, own in locations])
+        joined = vstack(arrays, format="csr") if issparse(arrays[0]) else np.concatenate(arrays)
+        return joined[np.argsort(np.concatenate([places for places, _ in locations]))]
 
     def _read(self, rows):
         return self.take(np.arange(*rows.indices(len(self)))), slice(None)
@@ -191,8 +195,8 @@ class RemoteRows(ReadRows):
         return max(map(len, self._places)) * self.shape[1] + _LATENCY
 
     @property
-    def n_summed(self):
-        return _SENT_ENTRIES
+    def n_read_once(self):
+        return self.parts.total("n_read")
 
 
 class RemoteWeights:
@@ -230,7 +234,7 @@ class RemoteWeights:
 
     def select(self, rows):
         """Return the Weights, in this process, of an array of increasing indices."""
-        return Weights(self._rows.fetched(rows)[1] / self._divisor)
+        return Weights(self._rows.weights_of(rows) / self._divisor)
 
     def sum(self):
         if self._total is None:

@@ -374,8 +374,8 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             return self._previous_parameters(problem.architecture)
         if self.init != "stacked":
             return None
-        at_hand = problem.at_hand(rng)
-        layers = train_layers(self._start_layers(problem.architecture), at_hand.targets.X, at_hand.weights[:], rng)
+        problem = problem.for_start(rng)
+        layers = train_layers(self._start_layers(problem.architecture), problem.targets.X, problem.weights[:], rng)
         return unrolled([layer.network_ for layer in layers])
 
     def _start_layers(self, architecture):

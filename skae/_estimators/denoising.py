@@ -118,7 +118,7 @@ class DenoisingAutoencoder(BaseAutoencoder):
         return self.corruption
 
     def _noise(self, architecture, rows, weights, rng):
-        prepared = PreparedCorruption(self._corruption(), rows, weights)
+        prepared = PreparedCorruption(self._corruption(), rows, weights, rng)
         if prepared.changes_nothing:
             return None
         reason = prepared.why_not_marginal(architecture, self.penalties)

@@ -163,12 +163,12 @@ class Objective:
         problem = self._problem
         total_weight = self._total_weight or problem.weights.sum()
         self._row_weights = problem.weights / (total_weight * len(problem.inputs))
+        is_equal = self._row_weights.are_equal
+        self._equal_share = self._row_weights[:1].astype(self._dtype)[0] if is_equal else None
 
     def _shares(self, rows):
         """Return the shares of a block's rows in the mean, a column, or one number: that is a faster factor."""
-        if self._row_weights.are_equal:
-            return self._row_weights[:1].astype(self._dtype)[0]
-        return self._column(rows)
+        return self._column(rows) if self._equal_share is None else self._equal_share
 
     def _column(self, rows):
         """Return the shares of a block's rows, (n_rows, 1)."""

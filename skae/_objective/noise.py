@@ -34,8 +34,9 @@ _SMALL = 2**22
 # 37 groups instead of one take the error of what the noise adds from 12 to 2 %. More cost more than they improve.
 _MAX_GROUPS, _GROUP_ROWS = 64, 32
 
-# Rows a group that k-means sees.
-_SAMPLE_ROWS = 50
+# Entries of the covariances of all groups, which are to cost no more than products with X, and rows a group that
+# k-means sees.
+_GROUP_ENTRIES, _SAMPLE_ROWS = 2**20, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +132,12 @@ def marginal(prepared, targets, weights, size, rng):
     if not factor:
         group_of = targets.values(lambda rows, block: np.zeros(block.stop - block.start, dtype=int))
         return Noise([], prepared, prepared.moments, group_of, np.ones(1), variance[None].copy())
+    n_read = targets.n_read_once
     n_groups = min(
         _MAX_GROUPS,
         len(targets) // _GROUP_ROWS,
-        targets.n_summed // size**2,
-        2 * targets.n_read // (n_features * size),
+        min(_GROUP_ENTRIES, n_read) // size**2,
+        2 * n_read // (n_features * size),
     )
     n_groups = max(1, n_groups)
     group_of = _grouped(targets, filling.astype(targets.dtype), n_groups, rng)
@@ -166,7 +168,7 @@ def _grouped(targets, filling, n_groups, rng):
         parts = factor.rows.data, factor.rows.indices.astype(np.int32), factor.rows.indptr.astype(np.int32)
         return csr_array(parts, shape=factor.shape)
 
-    sample = squares(targets.take(np.sort(rng.permutation(len(targets))[: _SAMPLE_ROWS * n_groups])))
+    sample = squares(targets.take(targets.some(_SAMPLE_ROWS * n_groups, rng)))
     # k-means squares the squares again.
     unit = max(abs(sample.min()), abs(sample.max())) or 1.0
     sample = sample / unit
@@ -215,6 +217,9 @@ class PreparedCorruption:
 
     weights : Weights of shape (n_samples,)
 
+    rng : numpy.random.Generator, default=None
+        For a sample of rows that are not at hand.
+
     Attributes
     ----------
     is_random : bool
@@ -229,7 +234,7 @@ class PreparedCorruption:
         If the rows are sparse and the corruption would make them dense.
     """
 
-    def __init__(self, corruption, rows, weights):
+    def __init__(self, corruption, rows, weights, rng=None):
         self._corruption = self._prepared = corruption
         self.is_random, self.has_emphasis, self.moments = True, False, None
         self._is_callable = not isinstance(corruption, Corruption)
@@ -241,7 +246,7 @@ class PreparedCorruption:
                 f"X is sparse, and {corruption!r} would make it dense. Choose corruption from {keeping}, or give "
                 "X.toarray() if it fits into memory."
             )
-        self._prepared = corruption._prepared_on(rows, weights)
+        self._prepared = corruption._prepared_on(rows, weights, rng)
         self.is_random, self.moments = corruption.is_random, self._prepared.moments(rows.shape[1])
         self.has_emphasis = self.entry_weights((1, 1), rows.dtype, np.random.default_rng(0)) is not None
 

@@ -21,8 +21,6 @@ _NOISE = 1e-6
 # Rows and entries of a sample for second moments.
 _SAMPLE_ROWS, _SAMPLE_ENTRIES = 4096, 2**19
 
-_MANY_ROWS = 2**20
-
 # A spread of codes of fewer roundings than this counts as zero.
 _ROUNDINGS = 64
 
@@ -156,17 +154,15 @@ class Problem:
         """Return the problem on a random sample of its rows for second moments, with a new draw of its noise."""
         return self._part(rng, self.n_sampled)
 
-    def at_hand(self, rng):
+    def for_start(self, rng):
         """Return the problem on the rows that a start works on: all, or a sample of those elsewhere."""
         n_rows = self.targets.n_fetched
         return self if n_rows is None else self._part(rng, n_rows)
 
     def _part(self, rng, n_rows):
-        total = len(self.targets)
-        # A permutation of very many numbers takes memory.
-        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
-        rows = np.sort(chosen)
-        return replace(self.batch(rows, rng), weights=self.weights.select(rows))
+        rows = self.targets.some(n_rows, rng)
+        outliers = np.flatnonzero(np.isin(rows, self.outliers))
+        return replace(self.batch(rows, rng), weights=self.weights.select(rows), outliers=outliers)
 
 
 def make_problem(architecture, penalties, targets, weights, statistics, threads, noise=None):

@@ -13,7 +13,7 @@ from skae._rows.factors import Dense, OffsetSparse
 
 _BLOCK_ENTRIES = 2**19
 
-_SUM_ENTRIES = 2**20
+_MANY_ROWS = 2**20
 
 _EVERY = slice(None)
 
@@ -43,6 +43,13 @@ class RowBlocks(ABC):
     def take(self, rows):
         """Return the rows of a slice, or of an array of indices."""
         return type(self)(self.X[rows])
+
+    def some(self, n_rows, rng):
+        """Return increasing indices of so many rows at random, or of all."""
+        total = len(self)
+        # A permutation of very many numbers takes memory.
+        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
+        return np.sort(chosen)
 
     def stretches(self, rng):
         """Yield arrays of increasing indices, of random parts of the rows that can be read in any order within."""
@@ -184,9 +191,9 @@ class Rows(RowBlocks):
         return product, True
 
     @property
-    def n_summed(self):
-        """Entries of a sum over the rows that cost no more than products with them."""
-        return min(_SUM_ENTRIES, self.n_read)
+    def n_read_once(self):
+        """Cost of reading all rows, wherever they are, in that of reading one dense entry."""
+        return self.n_read
 
     @property
     @abstractmethod
@@ -304,6 +311,13 @@ class FileRows(DenseRows):
 
     def take(self, rows):
         return rows_of(self.X[rows])
+
+    def some(self, n_rows, rng):
+        """Return increasing indices of so many rows at random, or of all."""
+        total = len(self)
+        # A permutation of very many numbers takes memory.
+        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
+        return np.sort(chosen)
 
     def stretches(self, rng):
         return self.X.some_pages(rng)

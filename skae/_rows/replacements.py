@@ -6,8 +6,8 @@ from scipy.sparse import coo_array, issparse
 from skae._rows.statistics import column_means, variances
 from skae._rows.threads import SERIAL
 
-# Entries of a sample of rows.
-_SAMPLED_ENTRIES = 2**21
+# Entries of a sample of rows: 8 MB at most, which each worker of a cluster gets.
+_SAMPLED_ENTRIES = 2**20
 
 
 class Filling:
@@ -48,14 +48,14 @@ class OtherRows:
     Single rows of a file, or on a cluster, are read slowly. A random sample stands for them.
     """
 
-    def __init__(self, rows, weights):
+    def __init__(self, rows, weights, rng):
         self.mean = column_means([rows], weights, SERIAL)
         self.variance = variances([rows], weights, self.mean, SERIAL)
         if rows.are_at_hand:
             self._X = rows.X
         else:
-            n_sampled = min(len(rows), _SAMPLED_ENTRIES // rows.shape[1] + 1)
-            chosen = np.sort(np.random.default_rng(0).choice(len(rows), n_sampled, replace=False))
+            # A generator of its own, so that the noise is that of rows at hand.
+            chosen = rows.some(_SAMPLED_ENTRIES // rows.shape[1] + 1, rng.spawn(1)[0])
             self._X, weights = rows.take(chosen).dense(), weights.select(chosen)
         self._cumulative = np.cumsum(weights[:])
 

@@ -61,7 +61,7 @@ class StochasticSearch(Solver):
             return _Phase(problem.with_draws(_DRAWN_ROWS), context).search()
         if context.is_refined:
             return JointSearch().solve(problem, context)
-        at_hand = problem.at_hand(context.rng)
+        at_hand = problem.for_start(context.rng)
         result = _Phase(at_hand, context).search()
         # The values of a sample are not those of all rows, however the steps ended.
         if result.status not in _GOES_ON and at_hand is problem:
@@ -212,6 +212,8 @@ def _in_random_order(rows, weights, rng):
     """Return some rows, an array of indices that is overwritten, once each or as often as their weights say."""
     if weights.are_equal:
         rng.shuffle(rows)
+        return rows
+    if not len(rows):
         return rows
     own = weights[rows]
     n_drawn = round(len(weights) * own.sum() / weights.sum())

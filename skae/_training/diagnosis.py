@@ -76,7 +76,7 @@ def examine(problem, result, threads):
     network = network_at(problem.architecture, result.parameters, problem.targets.dtype)
     unmet = _unmet(problem, network, threads)
     n_components, n_features = problem.architecture.widths[-1], problem.targets.shape[1]
-    share = share_gained(problem, result, threads)
+    share = _share(problem, result, threads)
     pca_share = None
     if _is_unit_bound(problem):
         pca_share = _pca_share(problem, problem.weights, problem.mean, threads)
@@ -93,10 +93,15 @@ def is_unusual(scale):
     return not _USUAL_SCALES[0] <= scale <= _USUAL_SCALES[1]
 
 
-def share_gained(problem, result, threads):
-    """Return the share of the gain of perfect reconstructions over the mean that a result gains, without outliers."""
+def _share(problem, result, threads):
+    """Return the share of the attainable gain, without outliers."""
     if not (problem.is_corrupted or len(problem.outliers)):
         return 1 - (result.terms[0] - problem.perfect_loss) / problem.loss_unit
+    return share_on_rows(problem, result, threads)
+
+
+def share_on_rows(problem, result, threads):
+    """Return the share of the attainable gain on the rows but the outliers, by their reconstructions."""
     rows, weights = problem.targets, problem.weights_of_others
 
     def perfect(block):

@@ -55,7 +55,7 @@ class DaskAutoencoder(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     of rows comes to the client but the numbers of outliers, if there are any.
 
     Noise is drawn by chunk, from `random_state` and the number of its first row in X. The corruption "swap" takes
-    entries from fetched rows, at most 2^21 entries. Steps on minibatches with noise are the start of a search with
+    entries from fetched rows, at most 2^20 entries. Steps on minibatches with noise are the start of a search with
     L-BFGS.
 
     A worker that dies costs the time to make its chunks again. If all are gone, `fit` raises RuntimeError after a

@@ -11,8 +11,13 @@ from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer, SparseAutoencoder
 from skae._cluster import rows
+from skae._cluster.collections import loaded
+from skae._cluster.rescue import Rescue
 from skae._cluster.rows import Workers
+from skae._rows.threads import SERIAL
 from skae.dask import DaskAutoencoder
+from skae.dask import _autoencoder as autoencoder_module
+from skae.losses._choice import loss_for
 
 
 @pytest.fixture
@@ -56,6 +61,39 @@ def test_a_worker_that_dies_does_not_change_the_fit(own_cluster, monkeypatch, me
         assert len(pids) == 1
     np.testing.assert_allclose(fitted.loss_, expected.loss_, rtol=1e-8)
     np.testing.assert_allclose(fitted.coefs_[0], expected.coefs_[0], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_before_the_search_does_not_end_the_fit(own_cluster, monkeypatch):
+    """Its blocks are nowhere for a moment."""
+    estimator, load = AutoencoderTransformer(5, random_state=0), autoencoder_module.loaded
+    with Client(own_cluster) as client:
+        pids = client.run(os.getpid)
+
+        def loading(*arguments):
+            result = load(*arguments)
+            os.kill(pids.pop(min(pids)), signal.SIGKILL)
+            while len(client.nthreads()) > len(pids):
+                pass
+            return result
+
+        monkeypatch.setattr(autoencoder_module, "loaded", loading)
+        fitted = DaskAutoencoder(estimator, client).fit(collection()).estimator_
+    np.testing.assert_allclose(fitted.loss_, AutoencoderTransformer(5, random_state=0).fit(X).loss_, rtol=1e-3)
+
+
+def test_what_is_left_is_rated_without_outliers(client):
+    rows = X.copy()
+    rows[[20, 250]] *= 1000.0
+    estimator = AutoencoderTransformer(5, random_state=0)
+    estimator._validated(rows, reset=True)
+    loss = loss_for("squared_error", "auto", rows, rows, None)
+    data = da.from_array(rows, chunks=(100, 64))
+    problem = estimator._make_problem(*loaded(client, data, None, estimator, loss).rows(), loss, None, SERIAL)
+    rescue = Rescue()
+    rescue.prepare(problem, len(rows))
+    np.testing.assert_array_equal(rescue._sample.outliers, [20, 250])
+    assert not rescue._sample.weights_of_others[:][[20, 250]].any()
 
 
 @pytest.fixture

@@ -42,6 +42,13 @@ def test_value_and_gradient_by_moments_are_those_in_memory(client, corruption, i
     assert_equal(evaluate(there, is_projected, random_theta), evaluate(here, is_projected, random_theta))
 
 
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_there_are_as_many_groups_as_in_memory(client, is_sparse):
+    """Of wide codes there are fewer."""
+    there, here = problems(client, DenoisingAutoencoder(64), make_rows(is_sparse), CHUNKS["odd"], None)
+    assert len(there.noise.variances) == len(here.noise.variances) in range(2, 9)
+
+
 @pytest.mark.parametrize("chunks", ["one", "odd"])
 @pytest.mark.parametrize(
     "estimator",
@@ -54,7 +61,7 @@ def test_value_and_gradient_by_moments_are_those_in_memory(client, corruption, i
         DenoisingAutoencoder(3, corruption=add_noise, hidden_layer_sizes=6),
         DenoisingAutoencoder(5, corruption=Blur((8, 8))),
     ],
-    ids=lambda estimator: repr(estimator.corruption),
+    ids=["masking", "salt and pepper", "swap", "gaussian", "emphasis", "callable", "blur"],
 )
 def test_value_and_gradient_are_those_of_the_same_draws_in_memory(client, estimator, chunks):
     X, lengths = make_rows(), CHUNKS[chunks]
@@ -114,7 +121,7 @@ def test_swapped_entries_are_of_a_sample_of_rows(client, monkeypatch):
         (DenoisingAutoencoder(6, corruption=add_noise, hidden_layer_sizes=12, loss="cross_entropy"), 0.02),
         (DenoisingAutoencoder(6, corruption="swap", expectation="fresh", tied_weights=True), 0.02),
     ],
-    ids=lambda value: repr(value),
+    ids=["moments", "moments, tied", "draws", "callable", "swap"],
 )
 def test_fits_reach_the_objective_of_fits_in_memory(client, estimator, tolerance, monkeypatch):
     """Other draws of the noise make other objectives, but of about the same level."""
@@ -152,7 +159,15 @@ class Prepared(Corruption):
         return X
 
 
-def test_a_corruption_that_prepares_itself_is_refused(client):
-    model = DaskAutoencoder(DenoisingAutoencoder(5, corruption=Prepared()), client)
+class PreparedMasking(Masking):
+    """Needs all rows, too."""
+
+    def prepare(self, X, weights):
+        return Masking(X.max()).prepare(X, weights)
+
+
+@pytest.mark.parametrize("corruption", [Prepared(), PreparedMasking()])
+def test_a_corruption_that_prepares_itself_is_refused(client, corruption):
+    model = DaskAutoencoder(DenoisingAutoencoder(5, corruption=corruption), client)
     with pytest.raises(ValueError, match="does not take corruption of DenoisingAutoencoder: its method `prepare`"):
         model.fit(in_chunks(make_rows(), CHUNKS["even"]))

@@ -368,6 +368,23 @@ def test_entries_without_weight_have_no_loss(loss):
     assert_allclose(estimator.loss_, losses.mean() + decay, rtol=1e-7)
 
 
+class Remembering(Masking):
+    """Prepares itself, and knows with what."""
+
+    def prepare(self, X, weights):
+        given.append((X.shape, type(weights), len(weights)))
+        return super().prepare(X, weights)
+
+
+given = []
+
+
+def test_a_class_of_ones_own_prepares_itself(digits):
+    given.clear()
+    DenoisingAutoencoder(3, corruption=Remembering(0.2), max_iter=2, random_state=0).fit(digits[:100])
+    assert given == [((100, 64), np.ndarray, 100)]
+
+
 def test_reconstructions_of_columns_without_weight_are_left_to_the_decay():
     estimator = fitted(corruption=OfSomeColumns(3), solver="lbfgs", alpha=1e-2, max_iter=500, tol=1e-9)
     decoder = np.abs(estimator.coefs_[1])

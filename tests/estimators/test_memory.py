@@ -12,7 +12,6 @@ from scipy.sparse import random_array
 
 from skae import AutoencoderTransformer
 from skae._files import array, formats, pages
-from skae._objective import problem
 from skae._rows import blocks, distinct
 from skae._training import early_stopping
 
@@ -85,9 +84,9 @@ OF_ROWS = {"svd": 0, "lbfgs": 0, "kfac": 0, "varpro": 12}
 def narrow_files(tmp_path, monkeypatch):
     """Of 150,000 and 300,000 rows, which are far more than what is worked on together."""
     h5py = pytest.importorskip("h5py")
-    for part, name in ((distinct, "_SMALL"), (array, "_SMALL"), (pages, "_KEPT_BYTES"), (formats, "_PAGE_ENTRIES")):
+    for part, name in ((distinct, "_SMALL"), (array, "_SMALL"), (pages, "_KEPT_BYTES"), (formats._HDF5, "page_bytes")):
         monkeypatch.setattr(part, name, 2**15)
-    for part, name in ((early_stopping, "_CHUNK_ROWS"), (problem, "_MANY_ROWS"), (blocks, "_BLOCK_ENTRIES")):
+    for part, name in ((early_stopping, "_CHUNK_ROWS"), (blocks, "_MANY_ROWS"), (blocks, "_BLOCK_ENTRIES")):
         monkeypatch.setattr(part, name, 2**14)
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / "X.h5", "w") as file:

@@ -241,6 +241,19 @@ def test_rows_of_a_file_cannot_be_written_to(source):
 
 
 @pytest.mark.usefixtures("few_pages_are_kept")
+def test_pages_without_a_row_of_positive_weight_are_left_out_of_minibatches(zarr_source):
+    """Of a file whose first two thirds have none."""
+    file = in_blocks(zarr_source(make_rows(6400)))
+    chosen = np.arange(6400) >= 4300
+    targets, weights = rows_of(file.select(chosen)), Weights(np.linspace(1, 2, chosen.sum()))
+    batches = _rows_of_batches(targets, weights, np.random.default_rng(0))
+    drawn = np.concatenate([next(batches) for _ in range(84)])  # ten passes
+    counts = np.bincount(drawn, minlength=2100)
+    assert len(counts) == 2100
+    assert counts[1050:].sum() / counts.sum() == pytest.approx(1.75 / 3, abs=0.02)
+
+
+@pytest.mark.usefixtures("few_pages_are_kept")
 def test_minibatches_have_the_rows_of_a_page_together(zarr_source, monkeypatch):
     monkeypatch.setattr(skae._files.formats._Zarr, "n_readers", 1)
     targets, rng = rows_of(in_blocks(zarr_source(make_rows(6400)))), np.random.default_rng(0)
