@@ -6,7 +6,7 @@ Rows that do not fit into memory can stay in a file: ``fit``, ``transform`` and 
 ``transform(X, out=...)`` writes the codes into another one. It needs the extra ``pip install "skae[files]"``.
 
 The left of the figure shows the peak memory of a fit, from the file and from an array that was read first: the former
-does not grow with the number of rows, except for some bytes a row. The right shows how much of unseen rows a code
+does not grow with the number of rows. The right shows how much of unseen rows a code
 keeps. The linear autoencoder is the same as `~sklearn.decomposition.PCA`; ``IncrementalPCA``, scikit-learn's own for
 such files, approximates it, and takes several times as long. An autoencoder with hidden layers keeps with 8 numbers a
 row as much as a linear code with about 12, for a fit that is longer still: the table has the seconds.
