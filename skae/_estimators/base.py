@@ -202,9 +202,7 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
         with row_threads() as threads:
             problem = self._make_problem(rows_of(X), weights, loss, corruption_rng, threads)
             training = self._make_training(problem, held_out, threads, goes_on)
-        rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
-        starts = [self._start(problem, goes_on, rng) for rng in rngs]
-        return self._trained(training, rngs, starts, task, firsts, n_samples, seed)
+        return self._trained(training, init_rng, task, firsts, n_samples, seed)
 
     def _fit_loaded(self, loaded, loss, task, goes_on):
         """Return the fitted attributes, given rows that are validated and loaded elsewhere."""
@@ -220,13 +218,13 @@ class BaseAutoencoder(CallbackSupportMixin, FittedMethods):
             problem = self._make_problem(rows, weights, loss, corruption_rng, threads)
             training = self._make_training(problem, held_out, threads, goes_on)
         task.prepare(problem, n_samples)
-        rngs = [init_rng] if goes_on else self._rngs_of_runs(init_rng)
-        starts = [self._start(problem, goes_on, rng) for rng in rngs]
-        return self._trained(training, rngs, starts, task, rows.firsts_of, n_samples, seed)
+        return self._trained(training, init_rng, task, rows.firsts_of, n_samples, seed)
 
-    def _trained(self, training, rngs, starts, task, firsts, n_samples, held_out_seed):
-        """Run the training, once a generator and a start; return the fitted attributes of the best run."""
-        problem = training.problem
+    def _trained(self, training, rng, task, firsts, n_samples, held_out_seed):
+        """Run the training, once a start; return the fitted attributes of the best run."""
+        problem, goes_on = training.problem, training.goes_on
+        rngs = [rng] if goes_on else self._rngs_of_runs(rng)
+        starts = [self._start(problem, goes_on, rng) for rng in rngs]
         attributes = partial(
             fitted_attributes,
             problem=problem,

@@ -13,6 +13,7 @@ from skae._rows.factors import Dense, OffsetSparse
 
 _BLOCK_ENTRIES = 2**19
 
+# A permutation of more numbers takes memory.
 _MANY_ROWS = 2**20
 
 _EVERY = slice(None)
@@ -47,7 +48,6 @@ class RowBlocks(ABC):
     def some(self, n_rows, rng):
         """Return increasing indices of so many rows at random, or of all."""
         total = len(self)
-        # A permutation of very many numbers takes memory.
         chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
         return np.sort(chosen)
 
@@ -62,7 +62,7 @@ class RowBlocks(ABC):
         return list(gen_batches(length, size)) if axis else self.cut(size)
 
     def cut(self, size):
-        """Return the slices, of at most so many rows, in which all rows are read."""
+        """Return the slices in which all rows are read, of at most so many rows, or of those drawn together."""
         return list(gen_batches(len(self), size))
 
     @abstractmethod
@@ -311,13 +311,6 @@ class FileRows(DenseRows):
 
     def take(self, rows):
         return rows_of(self.X[rows])
-
-    def some(self, n_rows, rng):
-        """Return increasing indices of so many rows at random, or of all."""
-        total = len(self)
-        # A permutation of very many numbers takes memory.
-        chosen = rng.permutation(total)[:n_rows] if total <= _MANY_ROWS else rng.choice(total, n_rows, replace=False)
-        return np.sort(chosen)
 
     def stretches(self, rng):
         return self.X.some_pages(rng)
